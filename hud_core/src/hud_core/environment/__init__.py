@@ -1,0 +1,1 @@
+"""Environments: declared with `Environment`, seen live as a `Session` by the harness and a `Toolbox` by the agent."""

@@ -1,0 +1,232 @@
+"""The environment as a recipe: a name, tools, scenarios and hooks. It declares; it never runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from hud_core.environment.live import LiveSession
+from hud_core.environment.scenario import ScenarioHandle, ScenarioOptions, code_digest, digest
+from hud_core.environment.session import as_call
+from hud_core.environment.tools import LocalTools, ToolFunction, current_tools
+from hud_core.errors import ConfigError, DefinitionError, ToolError
+from hud_core.model.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from types import TracebackType
+
+    from hud_core.model.tools import Tool, ToolCall, ToolResult
+
+P = ParamSpec("P")
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+
+
+class ConflictResolution(StrEnum):
+    """What to do when two connections offer a tool of one name."""
+
+    PREFIX = "prefix"
+    FIRST_WINS = "first_wins"
+    LAST_WINS = "last_wins"
+    ERROR = "error"
+
+
+class Environment:
+    """A recipe for environments: tools that agents call, scenarios that ask and grade.
+
+    Args:
+        name: Lower-cased, with spaces and underscores as hyphens and everything else dropped.
+        instructions: Free text for agents and MCP clients.
+        conflict_resolution: What to do when two connections offer a tool of one name.
+    """
+
+    def __init__(
+        self,
+        name: str = "environment",
+        instructions: str | None = None,
+        conflict_resolution: ConflictResolution | str = ConflictResolution.PREFIX,
+    ) -> None:
+        self.name = normalise(name)
+        self.instructions = instructions
+        self.conflict_resolution = ConflictResolution(conflict_resolution)
+        self.scenarios: dict[str, ScenarioHandle[...]] = {}
+        self.tool_functions: dict[str, ToolFunction] = {}
+        self.on_initialize: list[Callable[..., Any]] = []
+        self.on_shutdown: list[Callable[..., Any]] = []
+        self.origin = _origin(sys._getframe(1))  # noqa: SLF001  the module that declares the environment
+        """The module and file that declare it, for backends that import it in a process of their own."""
+
+    def __repr__(self) -> str:
+        return f"Environment({self.name!r}, tools={list(self.tool_functions)}, scenarios={list(self.scenarios)})"
+
+    # --- declaring ----------------------------------------------------------------------------------------------------
+
+    @overload
+    def tool(self, function: F, /) -> F: ...
+
+    @overload
+    def tool(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        description: str | None = None,
+        meta: dict[str, Any] | None = None,
+        blocking: bool = True,
+    ) -> Callable[[F], F]: ...
+
+    def tool(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+        """Declare a tool: ``@env.tool``, ``@env.tool()``, ``@env.tool("name")`` or ``env.tool(function)``.
+
+        The function stays as it is and can be called from scenario code. Its parameters and docstring become what the
+        agent reads. Sync functions run in a worker thread; ``blocking=False`` runs one that returns at once on the
+        event loop.
+
+        Raises:
+            DefinitionError: The name is taken or not a tool's name, or a parameter has no JSON form.
+        """
+        if callable(function):
+            self.add_tool(function, name=name, **options)
+            return function
+        if function is not None and not isinstance(function, str):
+            msg = f"@env.tool takes a function or a name, got {function!r}"
+            raise DefinitionError(msg)
+        return lambda decorated: self.tool(decorated, name=function or name, **options)
+
+    def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
+        """Declare a function, or an object with ``__call__``, as a tool; options as for `tool`."""
+        tool = ToolFunction(function, **options)
+        if not _TOOL_NAME.fullmatch(tool.name):
+            msg = f"tool name {tool.name!r} must be 1 to 128 letters, digits, '_' or '-'"
+            raise DefinitionError(msg)
+        if tool.name in self.tool_functions:
+            msg = f"environment {self.name!r} already has a tool {tool.name!r}; give one of them another name"
+            raise DefinitionError(msg)
+        self.tool_functions[tool.name] = tool
+
+    def scenario(
+        self, name: str | None = None, description: str | None = None, **options: Any
+    ) -> Callable[[Callable[P, AsyncGenerator[Any, Any]]], ScenarioHandle[P]]:
+        """Declare a scenario: an async generator that yields a prompt, receives the answer and yields a score.
+
+        Args:
+            name: The function's name by default.
+            description: The docstring by default.
+            options: The fields of `ScenarioOptions`, such as ``returns=`` for a typed answer.
+
+        Raises:
+            DefinitionError: The parentheses are missing, the name is taken, the function is no async generator
+                function, an option is unknown, or a parameter has no JSON form.
+        """
+        if callable(name):
+            msg = f"write @env.scenario() with parentheses above {getattr(name, '__name__', name)!r}"
+            raise DefinitionError(msg)
+        try:
+            parsed = ScenarioOptions(name=name, description=description, **options)
+        except TypeError as error:
+            msg = f"scenario {name or ''!r}: {str(error).replace('ScenarioOptions.__init__() ', '')}"
+            raise DefinitionError(msg) from error
+        return lambda function: self._add_scenario(ScenarioHandle(self, function, parsed))
+
+    def _add_scenario(self, handle: ScenarioHandle[P]) -> ScenarioHandle[P]:
+        if handle.name in self.scenarios:
+            msg = f"environment {self.name!r} already has a scenario {handle.name!r}; give one of them another name"
+            raise DefinitionError(msg)
+        self.scenarios[handle.name] = handle
+        return handle
+
+    def initialize(self, function: Any = None) -> Any:
+        """Run a function before the environment's first rollout, in every backend: ``@env.initialize``."""
+        if function is None:
+            return self.initialize
+        self.on_initialize.append(function)
+        return function
+
+    def shutdown(self, function: Any = None) -> Any:
+        """Run a function after the environment's last rollout, in every backend: ``@env.shutdown``."""
+        if function is None:
+            return self.shutdown
+        self.on_shutdown.append(function)
+        return function
+
+    # --- using --------------------------------------------------------------------------------------------------------
+
+    def __call__(self, scenario: str | None = None, /, **args: Any) -> Task:
+        """Make a task of a scenario and its arguments.
+
+        Raises:
+            ArgumentError: The scenario is declared here and does not take these arguments.
+        """
+        _, _, name = (scenario or "").rpartition(":")
+        if name in self.scenarios:
+            return self.scenarios[name].bind(args)
+        return Task(env=self, scenario=scenario, args=args)
+
+    async def call_tool(self, call: ToolCall | str, /, **arguments: Any) -> ToolResult:
+        """Call a tool of the rollout that is running this code, or of the environment itself outside one.
+
+        Raises:
+            ToolError: The tool failed; scenario code handles that, or the rollout ends.
+        """
+        result = await self._tools().call_tool(as_call(call, arguments))
+        if result.is_error:
+            raise ToolError(result.text)
+        return result
+
+    async def list_tools(self) -> list[Tool]:
+        """List the tools of the rollout that is running this code, or of the environment itself outside one."""
+        return list(await self._tools().list_tools())
+
+    def as_tools(self) -> list[Tool]:
+        """List the environment's own tools, without those that are internal."""
+        return [function.tool for name, function in self.tool_functions.items() if not name.startswith("_")]
+
+    def _tools(self) -> Any:
+        return current_tools.get() or LocalTools(self.tool_functions)
+
+    async def __aenter__(self) -> Environment:
+        """Initialise the environment, for code that calls its tools by hand."""
+        await run_hooks(self.on_initialize)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await run_hooks(self.on_shutdown)
+
+    def session(self) -> LiveSession:
+        """Make a session of the environment in this process, for backends; close it with ``aclose``."""
+        return LiveSession(self)
+
+    def digest(self) -> str:
+        """Give a digest of the tools' code and of the hooks', to tell which earlier rollouts still hold."""
+        functions = [tool.function for tool in self.tool_functions.values()]
+        return digest(*(code_digest(f) for f in [*functions, *self.on_initialize, *self.on_shutdown]))
+
+
+async def run_hooks(hooks: list[Callable[..., Any]]) -> None:
+    """Run initialize or shutdown functions in their order; sync and async ones."""
+    import inspect
+
+    for hook in hooks:
+        needed = [p for p in inspect.signature(hook).parameters.values() if p.default is p.empty]
+        if needed:
+            msg = f"{getattr(hook, '__name__', hook)!r} must take no arguments; it runs without a caller"
+            raise ConfigError(msg)
+        value: Awaitable[object] | object = hook()
+        if inspect.isawaitable(value):
+            await value
+
+
+def normalise(name: str) -> str:
+    """Make a name fit for images, URLs and tasksets: ``"My  Weird_Env!!"`` is ``"my-weird-env"``."""
+    kept = re.sub(r"[^a-z0-9-]", "", re.sub(r"[\s_]+", "-", name.strip().lower()))
+    return re.sub(r"-+", "-", kept).strip("-") or "environment"
+
+
+def _origin(frame: Any) -> Mapping[str, str | None]:
+    return {"module": frame.f_globals.get("__name__"), "file": frame.f_globals.get("__file__")}

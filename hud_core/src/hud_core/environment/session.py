@@ -1,0 +1,143 @@
+"""One live environment, seen from two sides: the harness's `Session` and the agent's `Toolbox`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hud_core.errors import ConfigError
+from hud_core.model.tools import Tool, ToolCall, ToolResult
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from hud_core.model.content import Prompt
+    from hud_core.model.evaluation import Answer, Evaluation
+
+
+class Tools(Protocol):
+    """**Protocol:** the tools of one live environment. Holds no way back to the session."""
+
+    async def list_tools(self) -> Sequence[Tool]:
+        """List every tool that the running scenario shows."""
+
+    async def call_tool(self, call: ToolCall) -> ToolResult:
+        """Call a tool. Whatever the tool does wrong is a result with `is_error`; only a lost backend raises."""
+
+
+class Session(ABC):
+    """One live environment for one rollout, as the harness sees it. Agents never hold one."""
+
+    @property
+    @abstractmethod
+    def tools(self) -> Tools:
+        """The tools, as an object that knows nothing of the session."""
+
+    @abstractmethod
+    async def setup(self, scenario: str, args: Mapping[str, Any]) -> Prompt:
+        """Run a scenario up to its prompt.
+
+        Raises:
+            ArgumentError: The scenario does not take these arguments.
+            SetupError: There is no such scenario, or it gave no prompt.
+        """
+
+    @abstractmethod
+    async def grade(self, answer: Answer) -> Evaluation:
+        """Send the answer to the scenario and read its score.
+
+        Raises:
+            GraderError: The scenario gave no score, or one that is not finite.
+        """
+
+    async def list_tools(self) -> Sequence[Tool]:
+        """List the session's tools."""
+        return await self.tools.list_tools()
+
+    async def call_tool(self, call: ToolCall | str, /, **arguments: Any) -> ToolResult:
+        """Call a tool as the harness, past any filter."""
+        return await self.tools.call_tool(as_call(call, arguments))
+
+
+class ToolFilter:
+    """Which tools an agent sees: `fnmatch` patterns to allow, then patterns to deny.
+
+    Names that begin with an underscore are internal and never shown.
+    """
+
+    __slots__ = ("_allowed", "_disallowed")
+
+    def __init__(self, allowed: Sequence[str] | None = None, disallowed: Sequence[str] | None = None) -> None:
+        self._allowed = tuple(allowed) if allowed is not None else None
+        self._disallowed = tuple(disallowed or ())
+
+    def __contains__(self, name: str) -> bool:
+        if name.startswith("_"):
+            return False
+        if self._allowed is not None and not any(fnmatchcase(name, pattern) for pattern in self._allowed):
+            return False
+        return not any(fnmatchcase(name, pattern) for pattern in self._disallowed)
+
+
+class Toolbox:
+    """What an agent sees of a session: list tools, call tools. Nothing else.
+
+    Args:
+        tools: The live environment's tools.
+        shown: Which of them the agent may see and call.
+        observe: Told of each call and of its result, for the trace.
+    """
+
+    __slots__ = ("_observe", "_shown", "_tools")
+
+    def __init__(
+        self,
+        tools: Tools,
+        shown: ToolFilter | None = None,
+        observe: Callable[[ToolCall, ToolResult | None], None] | None = None,
+    ) -> None:
+        self._tools = tools
+        self._shown = shown or ToolFilter()
+        self._observe = observe
+
+    async def list_tools(self) -> list[Tool]:
+        """List the tools that may be called."""
+        return [tool for tool in await self._tools.list_tools() if tool.name in self._shown]
+
+    async def call_tool(self, call: ToolCall | str, /, **arguments: Any) -> ToolResult:
+        """Call a tool, as ``call_tool(call)`` or ``call_tool("name", **arguments)``.
+
+        A tool that fails, or does not exist, is a result with `is_error`: the agent reads it and goes on.
+        """
+        call = as_call(call, arguments)
+        if self._observe is None:
+            return await self._call(call)
+        self._observe(call, None)
+        result = await self._call(call)
+        self._observe(call, result)
+        return result
+
+    def _call(self, call: ToolCall) -> Awaitable[ToolResult]:
+        if call.name in self._shown:
+            return self._tools.call_tool(call)
+        return _refuse(call, self)
+
+
+async def _refuse(call: ToolCall, toolbox: Toolbox) -> ToolResult:
+    return unknown_tool(call, [tool.name for tool in await toolbox.list_tools()])
+
+
+def unknown_tool(call: ToolCall, names: Sequence[str]) -> ToolResult:
+    """Make the result of calling a tool that is not there."""
+    return ToolResult.error(f"unknown tool {call.name!r}; there are {', '.join(names) or 'no tools'}", call.id)
+
+
+def as_call(call: ToolCall | str, arguments: dict[str, Any]) -> ToolCall:
+    """Read the two ways to call a tool as one."""
+    if isinstance(call, str):
+        return ToolCall(call, arguments)
+    if arguments:
+        msg = f"give the arguments of {call.name!r} in the ToolCall, or call it by its name"
+        raise ConfigError(msg)
+    return call

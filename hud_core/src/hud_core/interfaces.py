@@ -1,0 +1,194 @@
+"""What plugins implement: abstract classes with few abstract methods, the rest with defaults."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from hud_core.environment.session import Session, Toolbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from hud_core.job.plan import JobSpec
+    from hud_core.job.result import Job
+    from hud_core.model.content import Prompt
+    from hud_core.model.evaluation import Answer, SubScore
+    from hud_core.model.events import Event
+    from hud_core.model.task import EnvRef, Recipe, Task
+    from hud_core.model.tools import ToolCall
+
+__all__ = [
+    "Agent", "Backend", "Executor", "Grader", "JobHandle", "ResultSink", "Session", "Solution", "SolutionAgent",
+    "SyncPlan", "SyncReport", "TaskSink", "TaskSource", "Toolbox",
+]  # fmt: skip
+
+
+class Backend(ABC):
+    """Knows how to open an environment. One object serves one job."""
+
+    @abstractmethod
+    def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:
+        """Open a live environment for one rollout; leaving the context tears it down.
+
+        It is entered, driven and left in one task. Two of them never share state that the backend can keep apart.
+
+        Raises:
+            BackendError: The environment cannot be opened; another attempt may help.
+            ConfigError: This backend can never open such a `ref`.
+        """
+
+    async def check(self) -> None:
+        """Find out before a job whether the backend works here.
+
+        Raises:
+            BackendError: It does not; the message says what to do.
+        """
+
+    async def aclose(self) -> None:
+        """Release what outlives a rollout: pools, servers, initialised environments."""
+
+
+class Agent(ABC):
+    """Turns a prompt and a toolbox into an answer. One object may run many rollouts at once."""
+
+    name: str = ""
+    """What records call it; the provider's name where it is empty."""
+
+    @abstractmethod
+    async def run(self, prompt: Prompt, toolbox: Toolbox, *, max_steps: int) -> Answer | str:
+        """Attempt the task.
+
+        Args:
+            prompt: What is asked, with roles and images.
+            toolbox: The tools; the only way to the environment.
+            max_steps: Model turns at the most.
+
+        Raises:
+            ProviderError: The model's endpoint failed; another attempt may help.
+            AgentError: The agent failed.
+        """
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this agent from one that would behave differently: its name and settings."""
+        return self.name
+
+    async def aclose(self) -> None:
+        """Release what outlives a rollout, such as connections."""
+
+
+@frozen(kw_only=True)
+class Solution:
+    """What solves a task: the calls to make and the answer to give."""
+
+    calls: tuple[ToolCall, ...] = ()
+    answer: Any = None
+
+
+class SolutionAgent(Agent):
+    """An agent that is given each task's solution, to prove that tasks can be solved. Never a contestant.
+
+    Other agents never see a solution: this class is the only door to it, and records say that it was used.
+    """
+
+    @abstractmethod
+    def with_solution(self, solution: Solution) -> Agent:
+        """Make the agent that attempts the task of this solution."""
+
+
+class Grader(ABC):
+    """Turns an answer, and the live environment, into a sub-score."""
+
+    @abstractmethod
+    async def grade(self, answer: Answer, session: Session, **options: Any) -> SubScore:
+        """Grade an answer.
+
+        Raises:
+            GraderError: It could not be measured. Never a 0 instead.
+        """
+
+
+class TaskSource(ABC):
+    """Knows where tasks come from."""
+
+    @abstractmethod
+    def claims(self, ref: str) -> bool:
+        """Whether `ref` is one of this source's, judged without loading it and without the network."""
+
+    @abstractmethod
+    def load(self, ref: str) -> AsyncIterator[Task]:
+        """Read the tasks, in their order of definition, as they come.
+
+        Raises:
+            TaskDataError: Rows are wrong; all of them are named.
+            ConfigError: There is no such thing.
+        """
+
+
+@frozen(kw_only=True)
+class SyncPlan:
+    """What a sync would do, by slug."""
+
+    ref: str
+    create: tuple[Task, ...] = ()
+    update: tuple[tuple[Task, str], ...] = ()
+    """Tasks with what changed in them."""
+    unchanged: tuple[str, ...] = ()
+    remote_only: tuple[str, ...] = ()
+    """Tasks that exist there and not here; a sync never deletes them."""
+
+
+@frozen(kw_only=True)
+class SyncReport:
+    """What a sync did."""
+
+    created: int
+    updated: int
+    url: str | None = None
+
+
+class TaskSink(ABC):
+    """Knows where tasks go: a file, a dataset, a platform's taskset."""
+
+    @abstractmethod
+    async def plan(self, tasks: Sequence[Task], ref: str) -> SyncPlan:
+        """Compare tasks with what `ref` holds. Changes nothing."""
+
+    @abstractmethod
+    async def apply(self, plan: SyncPlan) -> SyncReport:
+        """Carry a plan out."""
+
+
+class ResultSink(ABC):
+    """Receives what happens in a job, one frozen event each."""
+
+    @abstractmethod
+    async def handle(self, event: Event) -> None:
+        """Take an event. Called from one task, in order; what it raises is counted, shown once and goes no further."""
+
+    async def aclose(self) -> None:
+        """Write what is left; called with a deadline when the job ends."""
+
+
+class JobHandle(ABC):
+    """A job that an executor runs."""
+
+    @abstractmethod
+    async def wait(self) -> Job:
+        """Wait until the job has ended."""
+
+    @abstractmethod
+    async def cancel(self) -> None:
+        """Stop the job; rollouts that have ended are kept."""
+
+
+class Executor(ABC):
+    """Runs a job's rollouts somewhere: a cluster, a platform."""
+
+    @abstractmethod
+    async def submit(self, job: JobSpec) -> JobHandle:
+        """Start a job."""

@@ -1,0 +1,1 @@
+"""The kernel's data: records without behaviour, input or output."""

@@ -1,0 +1,112 @@
+"""Answers and what grading made of them."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from attrs import Attribute, field, frozen
+
+from hud_core.model.content import Citation
+
+T = TypeVar("T")
+
+
+class StopReason(StrEnum):
+    """Why the agent stopped."""
+
+    ANSWERED = "answered"
+    MAX_STEPS = "max_steps"
+    AGENT_TIMEOUT = "agent_timeout"
+    REFUSED = "refused"
+    TRUNCATED = "truncated"
+    """The model ran out of output tokens in the middle of its answer."""
+
+
+@frozen(kw_only=True)
+class Answer:
+    """What an agent answered, verbatim."""
+
+    text: str = ""
+    structured: Any = None
+    """The answer as data, when the agent gave one beside its text."""
+    citations: tuple[Citation, ...] = ()
+    stop_reason: StopReason = StopReason.ANSWERED
+
+
+@frozen(kw_only=True)
+class AgentAnswer(Generic[T]):
+    """What a scenario with ``returns=`` receives: the answer as that type, and as it came."""
+
+    content: T
+    """The typed answer; the raw text where `error` says that it did not fit the type."""
+    raw: str
+    citations: tuple[Citation, ...] = ()
+    error: str | None = None
+
+
+def _finite(_: object, attribute: Attribute[float], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        msg = f"{attribute.name} must be a number, got {type(value).__name__} {value!r}"
+        raise TypeError(msg)
+    if not math.isfinite(value):
+        msg = f"{attribute.name} must be finite, got {value}"
+        raise ValueError(msg)
+
+
+def _number(value: Any) -> Any:
+    """Turn True and False into 1.0 and 0.0; leave the judgement of anything else to the validator."""
+    return float(value) if isinstance(value, bool | int) else value
+
+
+@frozen(kw_only=True)
+class SubScore:
+    """One part of a reward: ``value`` times ``weight``; a negative weight is a penalty."""
+
+    name: str
+    value: float = field(converter=_number, validator=_finite)
+    """Between 0 and 1."""
+    weight: float = field(default=1.0, converter=_number, validator=_finite)
+    metadata: dict[str, Any] | None = None
+
+    @value.validator
+    def _in_range(self, _: Attribute[float], value: float) -> None:
+        if not 0 <= value <= 1:
+            msg = f"value of sub-score {self.name!r} must be between 0 and 1, got {value}"
+            raise ValueError(msg)
+
+
+@frozen(kw_only=True)
+class Evaluation:
+    """What grading gave: a finite reward and how it came about."""
+
+    reward: float = field(converter=_number, validator=_finite)
+    done: bool = True
+    content: str | None = None
+    """The grader's explanation."""
+    info: dict[str, Any] = field(factory=dict)
+    is_error: bool = field(alias="isError", default=False)
+    """Grading itself failed: the rollout is invalid and the reward does not count."""
+    subscores: tuple[SubScore, ...] | None = field(
+        default=None, converter=lambda value: value if value is None else tuple(value)
+    )
+
+    @property
+    def isError(self) -> bool:  # noqa: N802  the name that reference code reads
+        """Whether grading failed, under its wire name."""
+        return self.is_error
+
+    @classmethod
+    def from_subscores(cls, subscores: list[SubScore] | tuple[SubScore, ...]) -> Evaluation:
+        """Weigh sub-scores into one reward: positive weights are scaled to sum to 1, penalties are kept.
+
+        Raises:
+            ValueError: There is no sub-score with a positive weight.
+        """
+        total = sum(score.weight for score in subscores if score.weight > 0)
+        if not total > 0:
+            msg = "a reward needs at least one sub-score with a positive weight"
+            raise ValueError(msg)
+        reward = sum(s.value * (s.weight / total if s.weight > 0 else s.weight) for s in subscores)
+        return cls(reward=reward, subscores=tuple(subscores))
