@@ -49,6 +49,9 @@ def hud_agents() -> Iterable[Provider[Agent]]:  # type: ignore[empty-body]
 
 
     class Parrot(Agent):
+        def __init__(self, model="parrot-1"):
+            self.model = model
+
         async def run(self, prompt, toolbox, *, max_steps):
             return prompt.text
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-from collections.abc import Iterable
 from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,15 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pluggy
 
 from hud_core import hookspecs
-from hud_core.entrypoints import EntryPoint, entry_points
+from hud_core.entrypoints import EntryPoint, entry_points, normalise
 from hud_core.errors import ConfigError, PluginError, closest, describe
 from hud_core.providers import Command, Provider
 from hud_core.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from hud_core.interfaces import Agent, Backend, Executor, Grader, ResultSink, TaskSink, TaskSource
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("hud_"))
+_MARKER = f"{hookspecs.PROJECT}_impl"
 
 
 class Failure(NamedTuple):
@@ -46,11 +48,11 @@ class Kernel:
     Args:
         plugins: Modules or objects with hook implementations, beside those that are installed.
         autoload: Whether installed plugins (entry points of the group ``hud``) are used.
-        disabled: Names of installed plugins to leave out, beside those in ``HUD_DISABLE_PLUGINS``.
+        disabled: Installed plugins to leave out, by name or distribution, beside those in ``HUD_DISABLE_PLUGINS``.
         strict: Whether a broken plugin raises; by default, whether ``HUD_STRICT_PLUGINS`` is set to 1.
 
     Raises:
-        PluginError: In strict mode, a plugin is broken. Otherwise its failure is kept in `failures` and the others work.
+        PluginError: In strict mode, a plugin is broken. Otherwise `failures` keeps why, and the others work.
     """
 
     def __init__(
@@ -66,11 +68,11 @@ class Kernel:
         self.plugins: list[Plugin] = []
         self.failures: list[Failure] = []
         for plugin in plugins:
-            self._register(_name_of(plugin), "given", plugin)
+            self._register(_name_of(plugin), _name_of(plugin), plugin)
         if autoload:
-            off = {*disabled, *filter(None, os.environ.get("HUD_DISABLE_PLUGINS", "").split(","))}
+            off = {normalise(name) for name in [*disabled, *os.environ.get("HUD_DISABLE_PLUGINS", "").split(",")]}
             for entry in entry_points(hookspecs.PROJECT):
-                if entry.name not in off:
+                if not off & {normalise(entry.name), normalise(entry.distribution)}:
                     self._load(entry)
         if strict if strict is not None else os.environ.get("HUD_STRICT_PLUGINS") == "1":
             self._raise_failures()
@@ -115,14 +117,14 @@ class Kernel:
     @cached_property
     def commands(self) -> dict[str, Command]:
         """The subcommands of ``hud``, sorted; of two with one name the first plugin's counts and the other fails."""
-        found: dict[str, Command] = {}
+        found: dict[str, tuple[Command, str]] = {}
         for command, source in self._collect("hud_commands"):
-            if command.name in found:
-                self.failures.append(Failure(source, f"command {command.name!r} exists already"))
-            found.setdefault(command.name, command)
-        return dict(sorted(found.items()))
+            first = found.setdefault(command.name, (command, source))
+            if first[0] is not command:
+                self.failures.append(Failure(source, f"command {command.name!r} is provided by {first[1]} already"))
+        return {name: command for name, (command, _) in sorted(found.items())}
 
-    def create_agent(self, name: str, **options: Any) -> Agent:
+    def create_agent(self, name: str, **options: Any) -> Agent:  # noqa: ANN401  the agent's own options
         """Make an agent from its name, or from the name of a model that an installed agent runs.
 
         Raises:
@@ -145,14 +147,21 @@ class Kernel:
         Raises:
             ConfigError: None does.
         """
+        problems = []
         for name in self.task_sources:
-            source = self.task_sources.create(name)
-            if source.claims(ref):
-                return source
-        known = "; ".join(f"{name}: {p.summary}" for name, p in self.task_sources.items()) or "none; pip install hud-local"
-        looks_like_a_file = "/" in ref or ref.endswith((".py", ".json", ".jsonl"))
-        msg = f"no such file: {ref}" if looks_like_a_file else f"no task source knows {ref!r} (sources: {known})"
-        raise ConfigError(msg)
+            try:
+                source = self.task_sources.create(name)
+                if source.claims(ref):
+                    return source
+            except Exception as error:  # noqa: BLE001  one source that is broken must not hide the others
+                problems.append(f"; task source {name!r} is broken: {describe(error)}")
+        raise ConfigError(self._no_source(ref) + "".join(problems))
+
+    def _no_source(self, ref: str) -> str:
+        if "/" in ref or ref.endswith((".py", ".json", ".jsonl")):
+            return f"no such file: {ref}"
+        known = "; ".join(f"{name}: {p.summary}" for name, p in self.task_sources.items())
+        return f"no task source knows {ref!r} (sources: {known or 'none; pip install hud-local'})"
 
     # --- loading ------------------------------------------------------------------------------------------------------
 
@@ -161,42 +170,46 @@ class Kernel:
             module: Any = importlib.import_module(entry.value.partition(":")[0])
             for attribute in filter(None, entry.value.partition(":")[2].split(".")):
                 module = getattr(module, attribute)
-        except Exception as error:  # noqa: BLE001  one plugin's failure to import must not stop the others
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin that cannot be imported must not stop the others
             self.failures.append(Failure(entry.source, f"cannot be imported: {describe(error)}"))
             return
         self._register(entry.name, entry.source, module)
 
     def _register(self, name: str, source: str, plugin: object) -> None:
-        if problem := _problem(plugin):
-            self.failures.append(Failure(source if source != "given" else name, problem))
-            return
-        unique = f"{name} of {source}"
-        try:
-            self._manager.register(plugin, unique)
-        except (ValueError, pluggy.PluginValidationError) as error:
-            self.failures.append(Failure(source, str(error)))
-            return
-        self.plugins.append(Plugin(name, source if source != "given" else name, plugin))
+        if self._manager.is_registered(plugin):
+            return  # given to the kernel and installed as well: it is one plugin
+        problem = _problem(plugin)
+        if not problem:
+            try:
+                self._manager.register(plugin, f"{len(self.plugins)}: {name} of {source}")
+            except (ValueError, pluggy.PluginValidationError) as error:
+                problem = str(error)
+        if problem:
+            self.failures.append(Failure(source, problem))
+        else:
+            self.plugins.append(Plugin(name, source, plugin))
 
     def _collect(self, hook: str) -> list[tuple[Any, str]]:
         """Ask each plugin by itself, so that one that raises is known by name and stops no other."""
         found = []
-        kind = Command if hook == "hud_commands" else Provider
-        for plugin in self.plugins:
-            implementation = getattr(plugin.module, hook, None)
-            if implementation is None:
-                continue
+        for plugin, implementation in self._implementations(hook):
             try:
                 for record in implementation():
-                    _check_record(hook, record, kind)
+                    _check_record(hook, record)
                     found.append((record, plugin.source))
-            except Exception as error:  # noqa: BLE001  the plugin's code: its failure is its own
+            except (Exception, SystemExit) as error:  # noqa: BLE001  the plugin's code: its failure is its own
                 self.failures.append(Failure(plugin.source, f"{hook} failed: {describe(error)}"))
         return found
 
+    def _implementations(self, hook: str) -> Iterator[tuple[Plugin, Any]]:
+        """Give the implementations of a hook in the order in which their plugins were loaded."""
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        for plugin in self.plugins:
+            yield from ((plugin, found.function) for found in implementations if found.plugin is plugin.module)
+
     def _registry(self, kind: str, hook: str) -> Registry[Any]:
         registry: Registry[Any] = Registry(kind, self._collect(hook))
-        self.failures += [Failure(kind, clash) for clash in registry.clashes]
+        self.failures += [Failure(sources, problem) for sources, problem in registry.clashes]
         return registry
 
     def load_everything(self) -> None:
@@ -217,27 +230,59 @@ def _name_of(plugin: object) -> str:
 
 def _problem(plugin: object) -> str:
     """Say what pluggy would let pass or report badly: unknown hooks and hooks with another signature."""
-    marker = f"{hookspecs.PROJECT}_impl"
     for name in dir(plugin):
-        is_marked = hasattr(inspect.getattr_static(plugin, name), marker)
-        if name in HOOKS and not is_marked:
+        found = inspect.getattr_static(plugin, name, None)  # a plugin's lazy names and properties stay asleep
+        options = _options_of(found)
+        if options is None and name in HOOKS and callable(found):
             return f"hook {name!r} lacks the decorator @hookimpl"
-        if not is_marked:
+        if options is None:
             continue
-        if name not in HOOKS:
-            return f"unknown hook {name!r}{closest(name, HOOKS)}"
-        function = getattr(plugin, name)
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            return f"hook {name!r} must be a plain function, not async: hooks describe, objects act"
-        if inspect.signature(function).parameters:
-            return f"hook {name!r} takes no arguments, this one has {inspect.signature(function)}"
-        options = getattr(function, marker)
-        if options.get("wrapper") or options.get("hookwrapper"):
-            return f"hook {name!r} must not be a wrapper"
+        hook = options.get("specname") or name
+        if problem := _hook_problem(hook, options, getattr(plugin, name)):
+            return problem
     return ""
 
 
-def _check_record(hook: str, record: object, kind: type) -> None:
-    if not isinstance(record, kind):
+def _options_of(function: object) -> dict[str, Any] | None:
+    """Give what ``@hookimpl`` was told; None for anything else, also for objects that have every attribute."""
+    if not inspect.isroutine(function) and not isinstance(function, staticmethod | classmethod):
+        return None
+    options = getattr(function, _MARKER, None)
+    return options if isinstance(options, dict) else None
+
+
+def _hook_problem(hook: str, options: dict[str, Any], function: Callable[..., object]) -> str:
+    if hook not in HOOKS:
+        # A plugin marks the hooks of a later kernel as optional, to work with this one too.
+        return "" if options.get("optionalhook") else f"unknown hook {hook!r}{closest(hook, HOOKS)}"
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return f"hook {hook!r} must be a plain function, not async: hooks describe, objects act"
+    if inspect.signature(function).parameters:
+        return f"hook {hook!r} takes no arguments, this one has {inspect.signature(function)}"
+    if options.get("wrapper") or options.get("hookwrapper"):
+        return f"hook {hook!r} must not be a wrapper"
+    return ""
+
+
+def _check_record(hook: str, record: object) -> None:
+    kind = Command if hook == "hud_commands" else Provider
+    if not isinstance(record, Command | Provider) or not isinstance(record, kind):
         msg = f"{hook} must yield {kind.__name__} records, got {record!r}"
+        raise TypeError(msg)
+    name: object = record.name
+    if not name or not isinstance(name, str):
+        msg = f"the name of a {kind.__name__} must be a text that is not empty, got {name!r}"
+        raise TypeError(msg)
+    if isinstance(record, Provider):
+        _check_provider(record)
+
+
+def _check_provider(provider: Provider[Any]) -> None:
+    load: object = provider.load
+    models: Any = provider.models
+    if isinstance(load, type) or not callable(load):
+        msg = f"load of {provider.name!r} must be a function that returns the class, got {load!r}"
+        raise TypeError(msg)
+    if not isinstance(models, tuple | list) or not all(isinstance(pattern, str) for pattern in models):
+        msg = f"models of {provider.name!r} must be a tuple of patterns, got {models!r}"
         raise TypeError(msg)

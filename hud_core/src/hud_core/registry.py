@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Generic, TypeVar
 
-from hud_core.errors import ConfigError, DuplicateProviderError, UnknownProviderError, closest
+from hud_core.errors import (
+    ConfigError,
+    DuplicateProviderError,
+    HudError,
+    PluginError,
+    UnknownProviderError,
+    closest,
+    describe,
+)
 from hud_core.providers import Provider
 
 T = TypeVar("T")
@@ -35,6 +44,8 @@ HOMES = {
 class Registry(Mapping[str, Provider[T]], Generic[T]):
     """The providers of one kind. Built by a `Kernel`; read-only.
 
+    A name that two plugins provide is not in the mapping, and asking for it says why.
+
     Args:
         kind: What messages call one of them, such as ``agent``.
         found: Providers with the plugin that each came from.
@@ -62,63 +73,90 @@ class Registry(Mapping[str, Provider[T]], Generic[T]):
             raise UnknownProviderError(self._unknown(name))
         return self._providers[name]
 
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  as Mapping declares it
+        """Give the provider of a name, or the default when there is none, or more than one."""
+        return self._providers[name] if name in self else default
+
     def __contains__(self, name: object) -> bool:
-        return name in self._providers
+        return name in self._providers and name not in self._clashes
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._providers)
+        return (name for name in self._providers if name not in self._clashes)
 
     def __len__(self) -> int:
-        return len(self._providers)
+        return len(self._providers) - len(self._clashes)
 
     @property
-    def clashes(self) -> list[str]:
-        """What is wrong with names that two plugins provide, one line each."""
-        return [self.clash(name) for name in self._clashes]
+    def clashes(self) -> list[tuple[str, str]]:
+        """The plugins that provide one name, and what to do about it; one pair for each such name."""
+        return [(" and ".join(dict.fromkeys(sources)), self.clash(name)) for name, sources in self._clashes.items()]
 
     def clash(self, name: str) -> str:
         """Say which plugins provide one name."""
-        sources = " and ".join(self._clashes[name])
-        return f"{self._kind} {name!r} is provided by {sources}; uninstall one, or set HUD_DISABLE_PLUGINS"
+        sources = list(dict.fromkeys(self._clashes[name]))
+        if len(sources) == 1:
+            return f"{self._kind} {name!r} is provided twice by {sources[0]}; it must give one of them another name"
+        both = " and ".join(sources)
+        return f"{self._kind} {name!r} is provided by {both}; uninstall one, or name it in HUD_DISABLE_PLUGINS"
 
     def source(self, name: str) -> str:
         """Name the distribution, with its version, that provides `name`."""
         self[name]
         return self._sources[name]
 
-    def create(self, name: str, /, **options: Any) -> T:
+    def create(self, name: str, /, **options: Any) -> T:  # noqa: ANN401  the provider's own options
         """Import what `name` provides and make one.
 
         Raises:
             UnknownProviderError: Nothing installed provides it.
             DuplicateProviderError: Two plugins do.
             ConfigError: It does not take these options, or what it needs is not installed.
+            PluginError: It cannot be loaded for another reason.
         """
+        factory = self._load(name)
+        if problem := _misfit(factory, options):
+            msg = f"{self._kind} {name!r}: {problem}"
+            raise ConfigError(msg)
+        return factory(**options)
+
+    def _load(self, name: str) -> Callable[..., T]:
         provider = self[name]
         try:
-            factory = provider.load()
+            return provider.load()
+        except HudError:
+            raise
         except ImportError as error:
             msg = f"{self._kind} {name!r} of {self._sources[name]} cannot be imported: {error}"
             raise ConfigError(msg) from error
-        try:
-            return factory(**options)
-        except TypeError as error:
-            if "unexpected keyword argument" not in str(error):
-                raise
-            msg = f"{self._kind} {name!r}: {str(error).rpartition('() ')[2]}"
-            raise ConfigError(msg) from error
+        except Exception as error:  # the plugin's code: say whose it is
+            msg = f"{self._kind} {name!r} of {self._sources[name]} cannot be loaded: {describe(error)}"
+            raise PluginError(msg) from error
 
     def for_model(self, model: str) -> Provider[T] | None:
-        """Find the provider whose most specific pattern matches a model's name."""
+        """Find the provider whose most specific pattern matches a model's name; of equals the first by name."""
         matches = [
-            (len(pattern.replace("*", "")), provider.name)
+            (-len(pattern.replace("*", "")), provider.name)
             for provider in self._providers.values()
             for pattern in provider.models
             if fnmatchcase(model, pattern)
         ]
-        return self[max(matches)[1]] if matches else None
+        return self[min(matches)[1]] if matches else None
 
     def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self._providers)) or "none"
         home = f"; pip install {HOMES[name]}" if name in HOMES else closest(name, self._providers)
         return f"no {self._kind} {name!r} is installed{home}; installed: {known}"
+
+
+def _misfit(factory: Callable[..., object], options: Mapping[str, object]) -> str:
+    """Say which option a factory does not take, or misses; asked beforehand, so that its own errors stay its own."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        return ""  # written in C: it says so itself
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        known = ", ".join(name for name, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD)
+        return f"{error}; its options are {known or 'none'}"
+    return ""

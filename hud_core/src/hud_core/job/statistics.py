@@ -8,10 +8,13 @@ correction G/(G-1) for G clusters.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, pstdev
+from typing import TYPE_CHECKING
 
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 PASS_THRESHOLD = 1.0
 """A rollout passes when its reward is at least this."""
@@ -104,10 +107,18 @@ def _interval(mean: float | None, stderr: float | None, clusters: int) -> tuple[
 
 
 def student_t_975(freedom: int) -> float:
-    """Give the 97.5 % quantile of Student's t: a table to 30, the first Cornish-Fisher term beyond (error < 0.001)."""
+    """Give the 97.5 % quantile of Student's t: a table to 30, two Cornish-Fisher terms beyond (error < 0.0002).
+
+    Raises:
+        ValueError: `freedom` is less than 1.
+    """
+    if freedom < 1:
+        msg = f"degrees of freedom must be at least 1, got {freedom}"
+        raise ValueError(msg)
     if freedom <= len(_T_975):
         return _T_975[freedom - 1]
-    return _Z_975 + (_Z_975**3 + _Z_975) / (4 * freedom)
+    z = _Z_975
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def pass_at_k(groups: Sequence[Sequence[float]], k: int, *, threshold: float = PASS_THRESHOLD) -> float | None:
