@@ -1,0 +1,212 @@
+"""Every task a developer runs. `nox -l` lists them; `nox -s tests` is all of the checks, as CI runs them.
+
+Sessions install the wheels that `build` makes of this tree, as users get them, and the versions in constraints.txt.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+CACHE = ROOT / ".nox"
+PINS = ROOT / "constraints.txt"
+LITELLM_PINS = ROOT / "constraints-litellm.txt"  # apart, in a venv of its own: it wants older versions of what we use
+AIMOCK = "@copilotkit/aimock@1.43.0"
+
+HERE = "{}.{}".format(*sys.version_info)
+PYTHONS = sorted({"3.11", "3.12", "3.13", HERE}, key=lambda version: int(version.split(".")[1]))
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("hud_plugins/*/pyproject.toml"))
+MEMBERS = [ROOT / "hud_core", *(ROOT / "hud_plugins" / name for name in PLUGINS)]
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = False  # the summary says which were skipped
+nox.options.sessions = ["tests"]
+
+if pyenv := shutil.which("pyenv"):  # its Pythons are found only when they are named
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    names = sorted(path.name for path in versions.glob("3.*") if path.name.rpartition(".")[0] in PYTHONS)
+    os.environ.setdefault("PYENV_VERSION", ":".join(names or ["system"]))
+
+
+# -------------------------------------------------------------------------------------------------------- for everybody
+
+
+@nox.session(requires=["build"])
+def quickstart(session: nox.Session) -> None:
+    """Install the kernel and the offline plugin, run the tutorial's job without a network, show its scores."""
+    install(session, *wheels("hud_core", "hud_local"))
+    with tempfile.TemporaryDirectory() as away:
+        shutil.copytree(ROOT / "docs" / "tutorial" / "letter_counter", away, dirs_exist_ok=True)
+        with session.chdir(away):
+            session.run("hud", "eval", "tasks.py", "oracle", "--full", "-y")
+
+
+@nox.session(venv_backend="none", requires=["build"])
+def tests(session: nox.Session) -> None:
+    """Check everything: lint, types, imports, each plugin alone, and the tests on every Python that is found."""
+    others = [f"suite-{version}" for version in PYTHONS if version != HERE]
+    for name in ["lint", "types", "imports", *(f"alone({plugin})" for plugin in PLUGINS), *others, f"suite-{HERE}"]:
+        session.notify(name)
+
+
+# --------------------------------------------------------------------------------------------------- what `tests` runs
+
+
+@nox.session(python=PYTHONS, requires=["build"])
+def suite(session: nox.Session) -> None:
+    """Run pytest with what follows `--`; without it all tests on Nox's own Python, core and plugins on the others."""
+    install(session, *wheels(), *group("test", "peers"))
+    whole = session.python == HERE
+    chosen = ["--ignore=tests/tooling"] if whole else ["tests/core", "tests/plugins", "-m", "not slow"]
+    session.run("pytest", *(session.posargs or chosen), env=peers(session))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format with ruff: all of its rules but those that pyproject.toml gives up with a reason."""
+    install(session, *group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session(requires=["build"])
+def types(session: nox.Session) -> None:
+    """Check types with mypy --strict, and print how much of hud_core's public API pyright finds fully typed."""
+    install(session, *wheels(), *group("types"))
+    session.run("mypy", "--strict")
+    session.run("pyright", "--verifytypes", "hud_core", "--ignoreexternal", success_codes=[0, 1])
+
+
+@nox.session(requires=["build"])
+def imports(session: nox.Session) -> None:
+    """Check the dependency rules with import-linter, and that each of them can fail."""
+    install(session, *wheels(), *group("test"))
+    session.run("lint-imports", "--no-cache")
+    session.run("pytest", "tests/tooling")
+
+
+@nox.session(requires=["build"])
+@nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
+def alone(session: nox.Session, plugin: str) -> None:
+    """Run a plugin's contracts where only the kernel, the plugin and what they declare is installed."""
+    install(session, *wheels("hud_core", plugin), "pytest", "trio")
+    with tempfile.TemporaryDirectory() as away:
+        for file in (ROOT / "tests" / "plugins" / plugin).glob("test_contract*.py"):
+            shutil.copy(file, away)
+        with session.chdir(away):
+            session.run("pytest", f"--config-file={ROOT / 'pyproject.toml'}", f"--rootdir={away}", away)
+
+
+# ----------------------------------------------------------------------------------------------------------- on demand
+
+
+@nox.session(requires=["build"])
+def docs(session: nox.Session) -> None:
+    """Run every code block of README and docs/, and look for pages that are missing."""
+    install(session, *wheels(), *group("test", "peers"))
+    session.run("pytest", "tests/docs", *session.posargs, env=peers(session))
+
+
+@nox.session(requires=["build"])
+def bench(session: nox.Session) -> None:
+    """Measure the budgets: ours, the limit and the ratio, as a table and as JSON."""
+    install(session, *wheels(), *group("test"))
+    session.run("python", "tests/benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the wheel and the sdist of every distribution into dist/."""
+    install(session, "uv")
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    session.run("uv", "build", "--all-packages", "--out-dir", "dist", "--build-constraints", str(PINS), "--quiet")
+
+
+@nox.session(venv_backend="none")
+def bump(session: nox.Session) -> None:
+    """Give every distribution the version, as `nox -s bump -- 0.2.0`, and pin them to each other."""
+    if len(session.posargs) != 1 or not re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc|\.dev)\d+)?", session.posargs[0]):
+        session.error(f"expected one version such as 0.2.0, got {session.posargs!r}")
+    for member in MEMBERS:
+        set_version(member / "pyproject.toml", session.posargs[0])
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """Refresh the pins: constraints.txt for the workspace and its tools, constraints-litellm.txt for the test peer."""
+    session.install("uv")
+    declared = [str(member.relative_to(ROOT) / "pyproject.toml") for member in MEMBERS]
+    ours = [f"--no-emit-package={member.name}" for member in MEMBERS]
+    pin(session, PINS, *declared, "--all-extras", "--group=dev", "--group=peers", *ours)
+    wanted = Path(session.create_tmp(), "litellm.in")
+    wanted.write_text("litellm[proxy]\n", "utf-8")
+    pin(session, LITELLM_PINS, str(wanted))
+
+
+# ------------------------------------------------------------------------------------------------------------- helpers
+
+
+def install(session: nox.Session, *what: str | Path) -> None:
+    """Install at the pinned versions, and compile, so that tests measure the start-up times that users have."""
+    session.install("-c", str(PINS), *map(str, what), env={"UV_COMPILE_BYTECODE": "1"})
+
+
+def group(*names: str) -> tuple[str, ...]:
+    """The requirements of dependency groups of the root pyproject.toml."""
+    return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+def wheels(*names: str) -> list[Path]:
+    """The wheels that `build` made: of every distribution, or of these."""
+    return [next((ROOT / "dist").glob(f"{name}-*.whl")) for name in names or [member.name for member in MEMBERS]]
+
+
+def peers(session: nox.Session) -> dict[str, str]:
+    """Install the servers that tests talk to and that are not ours, once, and say where they are."""
+    litellm, npm = CACHE / "litellm", CACHE / "npm"
+    if is_outdated(litellm, LITELLM_PINS.read_text("utf-8")):
+        session.run("uv", "venv", "--clear", "--python", sys.executable, str(litellm))
+        how = ["--python", str(litellm), "--compile-bytecode", "--quiet"]
+        session.run("uv", "pip", "install", *how, "-c", str(LITELLM_PINS), "litellm[proxy]")
+        mark(litellm, LITELLM_PINS.read_text("utf-8"))
+    if is_outdated(npm, AIMOCK):
+        how = ["--prefix", str(npm), "--no-audit", "--no-fund", "--fetch-timeout=60000"]
+        session.run("npm", "install", *how, AIMOCK)
+        mark(npm, AIMOCK)
+    return {
+        "HUD_TEST_LITELLM": str(litellm / "bin" / "litellm"),
+        "HUD_TEST_LLMOCK": str(npm / "node_modules" / ".bin" / "llmock"),
+    }
+
+
+def is_outdated(folder: Path, wanted: str) -> bool:
+    """Whether what is installed there is not the one we want."""
+    stamp = folder / "installed.txt"
+    return not stamp.exists() or stamp.read_text("utf-8") != wanted
+
+
+def mark(folder: Path, installed: str) -> None:
+    """Write down what is installed there."""
+    (folder / "installed.txt").write_text(installed, "utf-8")
+
+
+def set_version(pyproject: Path, version: str) -> None:
+    """Change the version and every exact pin of another member."""
+    text = pyproject.read_text("utf-8")
+    text = re.sub(r'^version = ".*"$', f'version = "{version}"', text, flags=re.MULTILINE)
+    pyproject.write_text(re.sub(r'"(hud-[a-z]+(?:\[[a-z,]+\])?)==[^"]+"', rf'"\1=={version}"', text), "utf-8")
+
+
+def pin(session: nox.Session, target: Path, *inputs: str) -> None:
+    """Resolve for every Python and platform; write names, versions and markers, not where they come from."""
+    quiet = ["--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
+    universal = ["--universal", "--python-version", "3.11", "--upgrade"]
+    session.run("uv", "pip", "compile", *universal, *quiet, "--output-file", str(target), *inputs)
