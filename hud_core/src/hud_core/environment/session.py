@@ -64,16 +64,27 @@ class ToolFilter:
     """Which tools an agent sees: `fnmatch` patterns to allow, then patterns to deny.
 
     Names that begin with an underscore are internal and never shown.
+
+    Args:
+        allowed: Patterns of which one must match; None allows everything.
+        disallowed: Patterns of which none may match.
+        within: Another filter that must show the tool too.
     """
 
-    __slots__ = ("_allowed", "_disallowed")
+    __slots__ = ("_allowed", "_disallowed", "_within")
 
-    def __init__(self, allowed: Sequence[str] | None = None, disallowed: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        allowed: Sequence[str] | None = None,
+        disallowed: Sequence[str] | None = None,
+        within: ToolFilter | None = None,
+    ) -> None:
         self._allowed = tuple(allowed) if allowed is not None else None
         self._disallowed = tuple(disallowed or ())
+        self._within = within
 
     def __contains__(self, name: str) -> bool:
-        if name.startswith("_"):
+        if name.startswith("_") or (self._within is not None and name not in self._within):
             return False
         if self._allowed is not None and not any(fnmatchcase(name, pattern) for pattern in self._allowed):
             return False

@@ -46,6 +46,8 @@ class JobSpec:
     kernel: Kernel
     directory: Path | None = None
     """The run directory, or None to write nothing."""
+    manifest: Mapping[str, Any] = field(factory=dict)
+    """Anything to keep in the run directory's ``job.json``."""
     resume: bool = False
     """Whether the directory holds an earlier run whose finished rollouts are kept."""
 

@@ -58,6 +58,8 @@ class Job:
     """Whether the job was stopped before every rollout had ended."""
     reused: int = 0
     """Rollouts that an earlier run of this job had finished."""
+    warnings: tuple[str, ...] = ()
+    """What went wrong beside the rollouts, such as events that a sink lost."""
 
     def __iter__(self) -> Iterator[Rollout]:
         return iter(self.rollouts)

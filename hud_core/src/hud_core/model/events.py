@@ -32,6 +32,8 @@ class RolloutStarted:
 
     rollout: str
     task: str
+    scenario: str | None
+    args: dict[str, Any] | None
     attempt: int
     time: float
     type: Literal["rollout_started"] = "rollout_started"

@@ -1,0 +1,260 @@
+"""One attempt at a rollout: open, setup, agent, grade, close."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import anyio
+import attrs
+import msgspec
+
+import hud_core
+from hud_core.environment.session import Toolbox, ToolFilter
+from hud_core.errors import AgentError, ConfigError, GraderError, Verdict, describe, verdict_for
+from hud_core.job.grading import grade_with
+from hud_core.model.evaluation import Answer, StopReason
+from hud_core.model.events import Answered, Graded, Prompted, RolloutStarted, ToolCalled, ToolReturned
+from hud_core.trace import current_recorder, log_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from hud_core.interfaces import Agent, Backend, Session
+    from hud_core.job.limits import Timeouts
+    from hud_core.kernel import Kernel
+    from hud_core.model.content import Prompt
+    from hud_core.model.evaluation import Evaluation
+    from hud_core.model.task import Task
+    from hud_core.model.tools import ToolCall, ToolResult
+    from hud_core.trace import Recorder
+
+
+class Failure(NamedTuple):
+    """Why an attempt has no score."""
+
+    verdict: Verdict
+    phase: str
+    text: str
+    error: BaseException
+
+
+class Attempt:
+    """The phases of one attempt. `open` and `close` frame the others; all of them run in one task.
+
+    Its deadline moves with the phase; a `Watch` sees to it, and calls `expire`.
+
+    Args:
+        task: What is attempted.
+        backend: Opens the task's environment.
+        recorder: Keeps what happens.
+        timeouts: Deadlines of the phases.
+        kernel: Provides the graders that the task names.
+    """
+
+    __slots__ = (
+        "answer", "deadline", "evaluation", "phase", "prompt", "session",
+        "_backend", "_kernel", "_opened", "_recorder", "_scope", "_task", "_timeouts",
+    )  # fmt: skip
+
+    def __init__(self, task: Task, backend: Backend, recorder: Recorder, timeouts: Timeouts, kernel: Kernel) -> None:
+        self.phase = "open"
+        self.deadline = math.inf
+        self.session: Session | None = None
+        self.prompt: Prompt | None = None
+        self.answer: Answer | None = None
+        self.evaluation: Evaluation | None = None
+        self._task = task
+        self._backend = backend
+        self._recorder = recorder
+        self._timeouts = timeouts
+        self._kernel = kernel
+        self._opened: AbstractAsyncContextManager[Session] | None = None
+        self._scope: anyio.CancelScope | None = None
+
+    def expire(self) -> None:
+        """End the phase that took too long."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def _enter(self, phase: str) -> None:
+        self.phase = phase
+        seconds = getattr(self._timeouts, phase)
+        self.deadline = math.inf if seconds is None else time.monotonic() + seconds
+
+    # --- the whole ----------------------------------------------------------------------------------------------------
+
+    async def run(
+        self, agent: Agent, shown: ToolFilter, *, max_steps: int, seed: int | None = None, number: int = 1
+    ) -> Failure | None:
+        """Run every phase, and say why there is no score, if there is none. Only cancellation is raised."""
+        token = current_recorder.set(self._recorder)
+        try:
+            with anyio.CancelScope() as scope:
+                self._scope = scope
+                try:
+                    await self.open(seed=seed, number=number)
+                    await self.ask(agent, shown, max_steps=max_steps)
+                    self._scope = scope
+                    await self.grade()
+                finally:
+                    await self.close()
+        except Exception as error:  # noqa: BLE001  a rollout's error is its outcome, never its siblings'
+            return failure_of(error, self.phase)
+        finally:
+            current_recorder.reset(token)
+        if scope.cancelled_caught and self.evaluation is None:
+            return self._timed_out()
+        return None
+
+    def _timed_out(self) -> Failure:
+        seconds = getattr(self._timeouts, self.phase)
+        return failure_of(TimeoutError(f"phase {self.phase!r} took longer than its {seconds:g} s"), self.phase)
+
+    # --- the phases ---------------------------------------------------------------------------------------------------
+
+    async def open(self, *, seed: int | None = None, number: int = 1) -> Prompt:
+        """Open the environment and run the scenario up to its prompt."""
+        task, record = self._task, self._recorder
+        if task.env is None or task.scenario is None or task.args is None:
+            raise ConfigError(_unfit(task))
+        record(
+            RolloutStarted(
+                rollout=record.rollout,
+                task=task.label,
+                scenario=task.scenario,
+                args=task.args,
+                attempt=number,
+                time=time.time(),
+            )
+        )
+        self._enter("open")
+        opened = self._backend.open(task.env, seed=seed)
+        self.session = await opened.__aenter__()
+        self._opened = opened
+        self._enter("setup")
+        prompt = await self.session.setup(task.scenario, task.args)
+        if task.agent_config is not None and task.agent_config.system_prompt:
+            prompt = attrs.evolve(prompt, system=task.agent_config.system_prompt)
+        self.prompt = prompt
+        record(Prompted(rollout=record.rollout, prompt=prompt, time=time.time()))
+        return prompt
+
+    def toolbox(self, shown: ToolFilter) -> Toolbox:
+        """Make what the agent sees of the session."""
+        config = self._task.agent_config
+        if config is not None and (config.allowed_tools is not None or config.disallowed_tools):
+            shown = ToolFilter(config.allowed_tools, config.disallowed_tools, within=shown)
+        return Toolbox(self._live().tools, shown, _observer(self._recorder))
+
+    def _live(self) -> Session:
+        if self.session is None:
+            msg = "the environment is not open"
+            raise ConfigError(msg)
+        return self.session
+
+    async def ask(self, agent: Agent, shown: ToolFilter, *, max_steps: int) -> None:
+        """Let the agent answer. One that runs out of time is graded as it stands."""
+        toolbox = self.toolbox(shown)
+        config = self._task.agent_config
+        if config is not None and config.max_steps is not None:
+            max_steps = min(max_steps, config.max_steps)
+        assert self.prompt is not None  # noqa: S101  `open` has set it
+        self._enter("agent")
+        if self._timeouts.agent is None:
+            self.submit(await agent.run(self.prompt, toolbox, max_steps=max_steps))
+            return
+        with anyio.CancelScope() as limit:
+            self._scope = limit
+            self.submit(await agent.run(self.prompt, toolbox, max_steps=max_steps))
+        if limit.cancelled_caught:
+            self.submit(Answer(stop_reason=StopReason.AGENT_TIMEOUT))
+
+    def submit(self, answer: Answer | str) -> None:
+        """Keep the agent's answer, for grading.
+
+        Raises:
+            AgentError: It is neither text nor an `Answer`.
+        """
+        if isinstance(answer, str):
+            answer = Answer(text=answer)
+        elif not isinstance(answer, Answer):
+            msg = f"an agent's run must return a str or an Answer, got {type(answer).__name__} {answer!r}"
+            raise AgentError(msg)
+        self.answer = answer
+        self._recorder(Answered(rollout=self._recorder.rollout, answer=answer, time=time.time()))
+
+    async def grade(self) -> Evaluation:
+        """Grade the answer, by the task's own graders or else by its scenario."""
+        self._enter("grade")
+        if self.answer is None:
+            msg = "there is no answer to grade"
+            raise GraderError(msg)
+        if self._task.graders:
+            evaluation = await grade_with(self._task.graders, self._kernel, self.answer, self._live())
+        else:
+            evaluation = await self._live().grade(self.answer)
+        self.evaluation = evaluation
+        self._recorder(Graded(rollout=self._recorder.rollout, evaluation=evaluation, time=time.time()))
+        return evaluation
+
+    async def close(self) -> None:
+        """Tear the environment down, whatever happened, within the deadline for it.
+
+        A teardown that fails changes no outcome: it is recorded as a line of log.
+        """
+        opened, self._opened = self._opened, None
+        if opened is None:
+            return
+        failed, self.deadline = self.deadline, time.monotonic() + self._timeouts.close
+        with anyio.CancelScope(shield=True) as self._scope:
+            try:
+                await opened.__aexit__(None, None, None)
+            except Exception as error:  # noqa: BLE001  protects the outcome from the teardown
+                log_line(f"teardown failed: {describe(error)}{_place(error)}", source="teardown")
+        if self._scope.cancelled_caught:
+            log_line(f"teardown took longer than {self._timeouts.close:g} s and was given up", source="teardown")
+        self.deadline = failed
+
+
+def _observer(recorder: Recorder) -> Callable[[ToolCall, ToolResult | None], None]:
+    """Make the function that records what goes through a toolbox."""
+    rollout = recorder.rollout
+
+    def observe(call: ToolCall, result: ToolResult | None) -> None:
+        if result is None:
+            recorder(ToolCalled(rollout=rollout, call=call, time=time.time()))
+        else:
+            recorder(ToolReturned(rollout=rollout, name=call.name, result=result, time=time.time()))
+
+    return observe
+
+
+def failure_of(error: BaseException, phase: str) -> Failure:
+    """Say what an exception that ended a phase means, with the place in the user's code that raised it."""
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        return failure_of(error.exceptions[0], phase)
+    return Failure(verdict_for(error, phase), phase, describe(error) + _place(error), error)
+
+
+_LIBRARIES = tuple(str(Path(module.__file__ or "").parent) for module in (hud_core, anyio, msgspec))
+"""Where code lives that is never the user's."""
+
+
+def _place(error: BaseException) -> str:
+    """Name the last file and line outside this package that an exception came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+
+
+def _unfit(task: Task) -> str:
+    if task.env is None:
+        return f"task {task.label!r} has no environment; set its env, or put an env.py beside its file"
+    if task.scenario is None:
+        return f"task {task.label!r} has no scenario"
+    return f"task {task.label!r} has args=None (a template); give it arguments first"

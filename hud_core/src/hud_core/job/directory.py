@@ -1,0 +1,323 @@
+"""The run directory: the state of a job, on disk, readable at any moment.
+
+::
+
+    .hud/runs/<job>/
+        job.json          what was asked for
+        rollouts.jsonl    one line for each rollout that ended; the last line of an id counts
+        events.jsonl      what happened in them, one line an event
+        files/            images and other large content, named by their SHA-256
+        lock              held by the process that runs the job
+
+A rollout counts as done when its line is in ``rollouts.jsonl``, written after its events. Lines are appended with one
+`write` each, so a process that is killed leaves whole lines; a line that a full disk cut short is taken back. Every
+second or so the files are synced, so that a power cut costs at most the rollouts of that second.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import mimetypes
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import attrs
+import msgspec
+
+from hud_core.environment.signature import to_json_data
+from hud_core.errors import ConfigError, RunDirectoryError
+from hud_core.model.content import AudioContent, Content, ImageContent, ResourceContent
+from hud_core.model.events import Event, Prompted, ToolReturned
+from hud_core.model.rollout import Rollout
+
+FORMAT = 1
+RUNS = Path(".hud") / "runs"
+"""Where run directories are, below the folder that a job is started in."""
+
+_encoder = msgspec.json.Encoder(enc_hook=lambda value: _fallback(value))
+_rollout_decoder = msgspec.json.Decoder(Rollout)
+
+
+def _fallback(value: Any) -> Any:
+    """Write what a user put into info or metadata: as data if it has any, as its repr otherwise."""
+    try:
+        return to_json_data(value)
+    except TypeError:
+        return repr(value)
+
+
+class LineFile:
+    """A file of JSON lines that is only ever appended to, and never left with a torn line.
+
+    Raises:
+        RunDirectoryError: The file cannot be opened or written; what it holds stays readable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._end = _drop_torn_line(self._file)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def append(self, lines: bytes) -> None:
+        """Write whole lines, or nothing."""
+        try:
+            written = os.write(self._file, lines)
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        if written != len(lines):
+            os.ftruncate(self._file, self._end)
+            raise _unwritable(self._path, OSError(28, os.strerror(28)))
+        self._end += written
+
+    def sync(self) -> None:
+        """Wait until everything is on the disk; blocks."""
+        os.fdatasync(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+def _drop_torn_line(file: int) -> int:
+    """Cut what is behind the last newline, and give the length that is left."""
+    end = os.fstat(file).st_size
+    block = 1 << 16
+    start = end
+    while start > 0:
+        start = max(0, start - block)
+        found = os.pread(file, block, start).rfind(b"\n")
+        if found >= 0:
+            start += found + 1
+            break
+    if start != end:
+        os.ftruncate(file, start)
+    return start
+
+
+def _unwritable(path: Path, error: OSError) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"cannot write {path}: {error.strerror}; the job stops here, what is in {path.parent} stays readable "
+        "and the job can be resumed"
+    )
+
+
+class RunDirectory:
+    """One job's run directory, open for writing. Use `create` or `reopen`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = _lock(path)
+        self._rollouts = LineFile(path / "rollouts.jsonl")
+        self._events = LineFile(path / "events.jsonl")
+
+    @classmethod
+    def create(cls, path: Path, manifest: Mapping[str, Any]) -> RunDirectory:
+        """Make the directory of a new job.
+
+        Raises:
+            ConfigError: There is a job in it already.
+            RunDirectoryError: It cannot be written.
+        """
+        if (path / "job.json").exists():
+            msg = f"{path} holds a job already; resume it, or give another directory"
+            raise ConfigError(msg)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            _write_whole(path / "job.json", json.dumps({"format": FORMAT, **manifest}, indent=2).encode() + b"\n")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return cls(path)
+
+    @classmethod
+    def reopen(cls, path: Path) -> RunDirectory:
+        """Open the directory of an earlier job to go on with it.
+
+        Raises:
+            ConfigError: There is no job in it, or another process runs it.
+        """
+        read_manifest(path)
+        return cls(path)
+
+    def append_events(self, events: Iterable[Event]) -> None:
+        """Write events; images and the like go into files of their own."""
+        lines = [_encoder.encode(self._light(event)) for event in events]
+        if lines:
+            self._events.append(b"\n".join(lines) + b"\n")
+
+    def append_rollout(self, rollout: Rollout) -> None:
+        """Write the record of a rollout that ended: from here on it is done."""
+        self._rollouts.append(_encoder.encode(rollout) + b"\n")
+
+    def sync(self) -> None:
+        """Wait until everything is on the disk; blocks."""
+        self._events.sync()
+        self._rollouts.sync()
+
+    def close(self) -> None:
+        """Close the files and give the lock up."""
+        self._events.close()
+        self._rollouts.close()
+        self._lock.close()
+
+    def _light(self, event: Event) -> Event:
+        """Move an event's large content into files."""
+        if isinstance(event, ToolReturned) and _has_media(event.result.content):
+            content = tuple(map(self._stored, event.result.content))
+            return attrs.evolve(event, result=attrs.evolve(event.result, content=content))
+        if isinstance(event, Prompted) and any(_has_media(message.content) for message in event.prompt.messages):
+            messages = tuple(
+                attrs.evolve(message, content=tuple(map(self._stored, message.content)))
+                for message in event.prompt.messages
+            )
+            return attrs.evolve(event, prompt=attrs.evolve(event.prompt, messages=messages))
+        return event
+
+    def _stored(self, block: Content) -> Content:
+        if not isinstance(block, ImageContent | AudioContent):
+            return block
+        data = base64.b64decode(block.data)
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"files/{digest}{mimetypes.guess_extension(block.mime_type) or ''}"
+        try:
+            (self.path / "files").mkdir(exist_ok=True)
+            if not (self.path / name).exists():
+                _write_whole(self.path / name, data)
+        except OSError as error:
+            raise _unwritable(self.path / name, error) from error
+        return ResourceContent(uri=name, mimeType=block.mime_type)
+
+
+def _has_media(content: tuple[Content, ...]) -> bool:
+    return any(isinstance(block, ImageContent | AudioContent) for block in content)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> IO[str]:
+    file = (path / "lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip()
+        file.close()
+        msg = f"{path} is in use by process {owner or 'unknown'}; wait for it, or stop it first"
+        raise ConfigError(msg) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def new_job_id() -> str:
+    """Make an id that sorts by time and does not repeat, such as ``20261120-094512-7f3a2c``."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read what a job was asked for.
+
+    Raises:
+        ConfigError: There is no job, or a later version of this program wrote it.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / "job.json").read_bytes())
+    except FileNotFoundError:
+        msg = f"no run in {path}; `hud runs` lists those that there are"
+        raise ConfigError(msg) from None
+    except ValueError as error:
+        msg = f"{path / 'job.json'} is damaged: {error}"
+        raise ConfigError(msg) from error
+    if manifest.get("format") != FORMAT:
+        msg = f"{path} has format {manifest.get('format')!r}, this version reads {FORMAT}; upgrade hud-core"
+        raise ConfigError(msg)
+    return manifest
+
+
+def read_rollouts(path: Path) -> list[Rollout]:
+    """Read the rollouts that ended, in the order in which they did; the last record of an id counts.
+
+    Raises:
+        ConfigError: A line is damaged; a last line that was cut short is left out.
+    """
+    records: dict[str, Rollout] = {}
+    for number, line in _whole_lines(path / "rollouts.jsonl"):
+        try:
+            rollout = _rollout_decoder.decode(line)
+        except msgspec.MsgspecError as error:
+            msg = f"{path / 'rollouts.jsonl'} line {number} is damaged: {error}"
+            raise ConfigError(msg) from error
+        records[rollout.id] = rollout
+    return list(records.values())
+
+
+def read_events(path: Path, rollout: str | None = None) -> Iterator[dict[str, Any]]:
+    """Read events as data, of one rollout or of all, in the order in which they happened."""
+    needle = b"" if rollout is None else b'"rollout":' + msgspec.json.encode(rollout)
+    for _, line in _whole_lines(path / "events.jsonl"):
+        if needle in line:
+            event: dict[str, Any] = msgspec.json.decode(line)
+            if rollout is None or event.get("rollout") == rollout:
+                yield event
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                yield number, line
+
+
+def list_runs(root: Path = RUNS) -> list[Path]:
+    """List the run directories below `root`, the newest first."""
+    if not root.is_dir():
+        return []
+    return sorted((path for path in root.iterdir() if (path / "job.json").is_file()), reverse=True)
+
+
+def find_run(name: str | None, root: Path = RUNS) -> Path:
+    """Find a run by its directory, its id or the beginning of it; the newest one without a name.
+
+    Raises:
+        ConfigError: There is none, or several begin like this.
+    """
+    runs = list_runs(root)
+    if not name:
+        if not runs:
+            msg = f"no runs in {root}"
+            raise ConfigError(msg)
+        return runs[0]
+    if (Path(name) / "job.json").is_file():
+        return Path(name)
+    matches = [path for path in runs if path.name.startswith(name)]
+    exact = [path for path in matches if path.name == name]
+    if len(exact or matches) != 1:
+        found = f"{len(matches)} runs begin with {name!r}" if matches else f"no run {name!r} in {root}"
+        msg = f"{found}; `hud runs` lists those that there are"
+        raise ConfigError(msg)
+    return (exact or matches)[0]

@@ -1,0 +1,150 @@
+"""One rollout: attempts until there is a score or none is left, and the record of how it ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+
+from hud_core.errors import Cause
+from hud_core.job.attempt import Attempt, Failure
+from hud_core.job.contestants import for_task
+from hud_core.model.events import AttemptFailed
+from hud_core.model.rollout import Attempt as FailedAttempt
+from hud_core.model.rollout import Fingerprint, Rollout, Status
+from hud_core.trace import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hud_core.environment.session import ToolFilter
+    from hud_core.interfaces import Backend
+    from hud_core.job.contestants import Contestant
+    from hud_core.job.plan import JobSpec, Unit
+    from hud_core.job.watch import Watch
+    from hud_core.model.events import Event
+
+
+class RolloutRun:
+    """Runs one rollout.
+
+    Args:
+        unit: What to run.
+        rollout_id: The rollout's id.
+        job_id: The id of its job.
+        contestant: Who attempts it.
+        fingerprint: What the result will depend on, where that is recorded.
+        publish: Told of each event, for sinks.
+    """
+
+    __slots__ = ("contestant", "failed", "fingerprint", "job_id", "recorder", "rollout_id", "started", "unit")
+
+    def __init__(
+        self,
+        unit: Unit,
+        rollout_id: str,
+        job_id: str,
+        contestant: Contestant,
+        fingerprint: Fingerprint | None,
+        publish: Callable[[Event], None] | None,
+    ) -> None:
+        self.unit = unit
+        self.rollout_id = rollout_id
+        self.job_id = job_id
+        self.contestant = contestant
+        self.fingerprint = fingerprint
+        self.recorder = Recorder(rollout_id, publish)
+        self.failed: tuple[FailedAttempt, ...] = ()
+        self.started = time.time()
+
+    async def run(self, spec: JobSpec, backend: Backend, shown: ToolFilter, watch: Watch) -> Rollout:
+        """Attempt the rollout until it has a score or no attempt is left. Only cancellation is raised."""
+        while True:
+            self.started = time.time()
+            attempt = Attempt(self.unit.task, backend, self.recorder, spec.timeouts, spec.kernel)
+            watch.add(attempt)
+            try:
+                failure = await attempt.run(
+                    for_task(self.contestant.agent, self.unit.task),
+                    shown,
+                    max_steps=spec.max_steps,
+                    seed=None if spec.seed is None else spec.seed + self.unit.repeat,
+                    number=len(self.failed) + 1,
+                )
+            finally:
+                watch.remove(attempt)
+            if failure is None:
+                return self._scored(attempt)
+            wait = spec.retries.wait(len(self.failed) + 1, failure.verdict, failure.error)
+            self._note(failure, wait)
+            if wait is None:
+                return self._invalid(attempt, failure)
+            self._remember(failure)
+            await anyio.sleep(wait)
+
+    def stopped(self) -> Rollout:
+        """Give the record of a rollout that was stopped on the way."""
+        return self._record(status=Status.INVALID, cause=Cause.CANCELLED, error="the job was stopped")
+
+    def _note(self, failure: Failure, wait: float | None) -> None:
+        self.recorder(
+            AttemptFailed(
+                rollout=self.rollout_id,
+                attempt=len(self.failed) + 1,
+                cause=failure.verdict.cause,
+                phase=failure.phase,
+                error=failure.text,
+                time=time.time(),
+                retry_in=wait,
+            )
+        )
+
+    def _remember(self, failure: Failure) -> None:
+        attempt = FailedAttempt(
+            cause=failure.verdict.cause,
+            phase=failure.phase,
+            error=failure.text,
+            seconds=time.time() - self.started,
+        )
+        self.failed = (*self.failed, attempt)
+
+    def _scored(self, attempt: Attempt) -> Rollout:
+        evaluation, answer = attempt.evaluation, attempt.answer
+        assert evaluation is not None  # noqa: S101  an attempt without failure was graded
+        assert answer is not None  # noqa: S101
+        return self._record(
+            status=Status.SCORED,
+            stop_reason=answer.stop_reason,
+            reward=evaluation.reward,
+            evaluation=evaluation,
+            answer=answer,
+        )
+
+    def _invalid(self, attempt: Attempt, failure: Failure) -> Rollout:
+        return self._record(
+            status=Status.INVALID,
+            cause=failure.verdict.cause,
+            phase=failure.phase,
+            error=failure.text,
+            answer=attempt.answer,
+        )
+
+    def _record(self, **outcome: object) -> Rollout:
+        unit, contestant = self.unit, self.contestant
+        return Rollout(
+            id=self.rollout_id,
+            job_id=self.job_id,
+            group_id=self.rollout_id.rpartition("/")[0],
+            task=unit.task.label,
+            task_index=unit.index,
+            agent=contestant.name,
+            variant=contestant.variant,
+            repeat=unit.repeat,
+            usage=self.recorder.usage,
+            started=self.started,
+            seconds=time.time() - self.started,
+            attempts=self.failed,
+            fingerprint=self.fingerprint,
+            **outcome,  # type: ignore[arg-type]  the callers above name the fields
+        )

@@ -1,0 +1,230 @@
+"""Runs a job: a fixed set of workers that take units from one stream, under one task group."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from hud_core.environment.session import ToolFilter
+from hud_core.errors import HudError
+from hud_core.job.backends import Backends
+from hud_core.job.contestants import make_contestants
+from hud_core.job.fingerprint import Decision, Fingerprints, compare
+from hud_core.job.plan import Unit, count_units, stream_tasks, task_units
+from hud_core.job.result import Job
+from hud_core.job.rollouts import RolloutRun
+from hud_core.job.sinks import Sinks
+from hud_core.job.watch import Watch
+from hud_core.model.events import JobFinished, JobStarted, RolloutFinished
+from hud_core.model.rollout import Rollout
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hud_core.job.control import JobControl
+    from hud_core.job.directory import RunDirectory
+    from hud_core.job.plan import JobSpec
+
+SYNC_SECONDS = 1.0
+"""How often the run directory is synced, and the events of rollouts that are still running are written."""
+
+
+class Runner:
+    """Runs one job. Use it once.
+
+    Args:
+        spec: What to run.
+        control: Shows the progress and stops the job.
+        job_id: The job's id.
+    """
+
+    def __init__(self, spec: JobSpec, control: JobControl, job_id: str) -> None:
+        self.spec = spec
+        self.control = control
+        self.progress = control.progress
+        self.job_id = job_id
+        self.directory: RunDirectory | None = None
+        """Where rollouts are kept, or None."""
+        self.finished: dict[str, Rollout] = {}
+        """What an earlier run of the job finished, by id."""
+        self.contestants = make_contestants(spec)
+        self._shown = ToolFilter(spec.allowed_tools, spec.disallowed_tools)
+        self._sinks = Sinks(spec.sinks)
+        self._watch = Watch(spec.timeouts)
+        self._fingerprints = Fingerprints()
+        self._records: dict[tuple[int, int, int], Rollout] = {}
+        self._live: dict[str, RolloutRun] = {}
+        self._backends = Backends(spec.kernel, spec.backend)
+        self._ids: set[str] = set()
+        self._units: AsyncIterator[Unit] = self._stream_units()
+        self._next_unit = anyio.Lock(fast_acquire=True)
+
+    async def run(self) -> Job:
+        """Run every unit, and give what there is.
+
+        Raises:
+            RunDirectoryError: The run directory cannot be written; the job stops at once.
+            HudError: The source of the tasks cannot be read.
+        """
+        self.progress.total = count_units(self.spec.tasks, len(self.contestants), self.spec.group)
+        try:
+            async with anyio.create_task_group() as background:
+                self._sinks.start(background)
+                background.start_soon(self._watch.run, name="watch")
+                self._sinks.publish(self._job_started())
+                try:
+                    await self._run_workers()
+                finally:
+                    self._sinks.publish(self._job_finished())
+                    await self._close()
+                    background.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise _only(group) from None
+        return self._job()
+
+    # --- units --------------------------------------------------------------------------------------------------------
+
+    async def _run_workers(self) -> None:
+        count = self.spec.max_concurrent
+        if self.progress.total is not None:
+            count = min(count, self.progress.total)
+        with anyio.CancelScope() as scope:
+            self.control.bind(scope)
+            async with anyio.create_task_group() as tasks:
+                if self.directory is not None:
+                    tasks.start_soon(self._keep_synced, self.directory, name="run directory")
+                async with anyio.create_task_group() as workers:
+                    for number in range(count):
+                        workers.start_soon(self._work, name=f"worker {number}")
+                tasks.cancel_scope.cancel()
+
+    async def _work(self) -> None:
+        """Take units until there are none."""
+        while True:
+            await anyio.lowlevel.checkpoint()  # a rollout may never wait; others must have their turn all the same
+            async with self._next_unit:
+                unit = await anext(self._units, None)
+            if unit is None:
+                return
+            await self._run_unit(unit)
+
+    async def _stream_units(self) -> AsyncIterator[Unit]:
+        spec = self.spec
+        count = 0
+        async for task in stream_tasks(spec.tasks, spec.kernel):
+            for unit in task_units(task, count, len(self.contestants), spec.group):
+                yield unit
+            count += 1
+        self.progress.total = count * len(self.contestants) * spec.group
+
+    def _rollout_id(self, unit: Unit) -> str:
+        contestant = self.contestants[unit.agent].key
+        name = f"{unit.task_key}/{contestant}/{unit.repeat}"
+        if name in self._ids:  # two tasks with one slug, or a task that is listed twice
+            name = f"{unit.task_key}@{unit.index}/{contestant}/{unit.repeat}"
+        self._ids.add(name)
+        return name
+
+    async def _run_unit(self, unit: Unit) -> None:
+        contestant = self.contestants[unit.agent]
+        rollout_id = self._rollout_id(unit)
+        fingerprint = self._fingerprints.of(unit.task, contestant.agent) if self.directory is not None else None
+        earlier = self.finished.get(rollout_id)
+        if earlier is not None and compare(earlier.fingerprint, fingerprint) is Decision.REUSE:
+            self._keep(unit, earlier)
+            self.progress.reused += 1
+            return
+        publish = self._sinks.publish if self._sinks else None
+        rollout = RolloutRun(unit, rollout_id, self.job_id, contestant, fingerprint, publish)
+        self._live[rollout_id] = rollout
+        self.progress.running += 1
+        try:
+            record = await rollout.run(self.spec, self._backends.of(unit.task), self._shown, self._watch)
+        except anyio.get_cancelled_exc_class():
+            # stopped on the way: not in the run directory, so that a resumed job runs it
+            self._records[unit.index, unit.agent, unit.repeat] = rollout.stopped()
+            raise
+        finally:
+            self.progress.running -= 1
+            del self._live[rollout_id]
+        self._finish(rollout, record)
+
+    def _finish(self, rollout: RolloutRun, record: Rollout) -> None:
+        if self._sinks:
+            self._sinks.publish(RolloutFinished(rollout=record.id, record=record, time=time.time()))
+        if self.directory is not None:
+            self.directory.append_events(rollout.recorder.pending)
+            self.directory.append_rollout(record)
+        self.progress.retried += len(record.attempts)
+        self._keep(rollout.unit, record)
+
+    def _keep(self, unit: Unit, record: Rollout) -> None:
+        self._records[unit.index, unit.agent, unit.repeat] = record
+        if record.reward is not None:
+            self.progress.scored += 1
+            self.progress.reward_sum += record.reward
+        elif record.cause is not None:
+            self.progress.causes[record.cause.value] += 1
+
+    # --- around the units ---------------------------------------------------------------------------------------------
+
+    async def _keep_synced(self, directory: RunDirectory) -> None:
+        """Write the events of rollouts that are still running, and sync, every second or so."""
+        while True:
+            await anyio.sleep(SYNC_SECONDS)
+            for rollout in list(self._live.values()):
+                pending, rollout.recorder.pending = rollout.recorder.pending, []
+                directory.append_events(pending)
+            await anyio.to_thread.run_sync(directory.sync)
+
+    async def _close(self) -> None:
+        """Close sinks, backends and agents, each within a deadline, whatever happened."""
+        await self._sinks.aclose()
+        ours = [contestant.agent for contestant in self.contestants if contestant.is_ours]
+        await self._backends.aclose(ours)
+
+    def _job_started(self) -> JobStarted:
+        agents = tuple(contestant.key for contestant in self.contestants)
+        return JobStarted(
+            job=self.job_id, name=self.spec.name, agents=agents, time=time.time(), total=self.progress.total
+        )
+
+    def _job_finished(self) -> JobFinished:
+        return JobFinished(
+            job=self.job_id,
+            time=time.time(),
+            scored=self.progress.scored,
+            invalid=sum(self.progress.causes.values()),
+            mean=self.progress.mean,
+            stopped=self.control.stopped,
+        )
+
+    def _job(self) -> Job:
+        records = [self._records[key] for key in sorted(self._records)]
+        return Job(
+            id=self.job_id,
+            name=self.spec.name,
+            rollouts=records,
+            total=max(self.progress.total or 0, len(records)),
+            directory=None if self.directory is None else self.directory.path,
+            stopped=self.control.stopped,
+            reused=self.progress.reused,
+            warnings=self._sinks.warnings,
+        )
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the one error that stopped the job; the group itself only where several unknown ones did."""
+    errors = _leaves(group)
+    known = [error for error in errors if isinstance(error, HudError)]
+    return (known or errors)[0] if known or len(errors) == 1 else group
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]

@@ -1,0 +1,84 @@
+"""The record of the rollout that is running: agents and environments add to it, the job keeps it."""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from typing import TYPE_CHECKING
+
+from hud_core.model.events import Event, LogLine, ModelCalled
+from hud_core.model.rollout import NO_USAGE, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hud_core.model.tools import ToolCall
+
+
+class Recorder:
+    """Collects the events of one rollout.
+
+    Args:
+        rollout: The rollout's id.
+        publish: Told of each event at once, for sinks.
+    """
+
+    __slots__ = ("_publish", "pending", "rollout", "usage")
+
+    def __init__(self, rollout: str, publish: Callable[[Event], None] | None = None) -> None:
+        self.rollout = rollout
+        self.pending: list[Event] = []
+        """Events that are not yet in the run directory."""
+        self.usage: Usage = NO_USAGE
+        self._publish = publish
+
+    def __call__(self, event: Event) -> None:
+        """Add an event."""
+        self.pending.append(event)
+        if self._publish is not None:
+            self._publish(event)
+
+
+current_recorder: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("hud_recorder", default=None)
+"""The recorder of the rollout that is running; None outside one."""
+
+
+def model_called(
+    *,
+    model: str,
+    seconds: float,
+    usage: Usage = NO_USAGE,
+    text: str = "",
+    reasoning: str = "",
+    calls: tuple[ToolCall, ...] = (),
+    stop_reason: str | None = None,
+    request_id: str | None = None,
+    retries: int = 0,
+) -> None:
+    """Record a call of a model, and count its tokens; fields as in `ModelCalled`. Nothing happens outside a rollout."""
+    recorder = current_recorder.get()
+    if recorder is None:
+        return
+    recorder.usage += usage
+    recorder(
+        ModelCalled(
+            rollout=recorder.rollout,
+            model=model,
+            time=time.time(),
+            seconds=seconds,
+            usage=usage,
+            text=text,
+            reasoning=reasoning,
+            calls=calls,
+            stop_reason=stop_reason,
+            request_id=request_id,
+            retries=retries,
+        )
+    )
+
+
+def log_line(text: str, *, source: str = "", **data: object) -> None:
+    """Record a line of log. Nothing happens outside a rollout."""
+    recorder = current_recorder.get()
+    if recorder is not None:
+        recorder(LogLine(rollout=recorder.rollout, text=text, time=time.time(), source=source, data=data))
