@@ -1,0 +1,62 @@
+"""Names that are imported when they are first used, and names that live in a plugin that may not be installed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def lazy(
+    module: str, homes: Mapping[str, str], plugins: Mapping[str, tuple[str, str]] | None = None
+) -> Callable[[str], Any]:
+    """Make the ``__getattr__`` of a facade module.
+
+    Args:
+        module: The facade module's name.
+        homes: For each name where it lives, as ``package.module:name``.
+        plugins: For each name that a plugin provides, where it lives and the distribution to install.
+
+    Returns:
+        A function that imports a name on first use. It raises ImportError, naming the distribution, when a plugin is not
+        installed, and AttributeError for any other name.
+    """
+    plugins = plugins or {}
+
+    def __getattr__(name: str) -> Any:  # noqa: N807  it becomes the module's own
+        if name in homes:
+            return _load(homes[name])
+        if name in plugins:
+            return _from_plugin(name, *plugins[name])
+        msg = f"module {module!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    return __getattr__
+
+
+def of_plugin(module: str, home: str, distribution: str) -> Callable[[str], Any]:
+    """Make the ``__getattr__`` of a facade module whose every name lives in one module of a plugin."""
+
+    def __getattr__(name: str) -> Any:  # noqa: N807  it becomes the module's own
+        if name.startswith("__"):
+            msg = f"module {module!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        return _from_plugin(name, f"{home}:{name}", distribution)
+
+    return __getattr__
+
+
+def _load(home: str) -> Any:
+    module, _, name = home.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _from_plugin(name: str, home: str, distribution: str) -> Any:
+    package = home.partition(":")[0].partition(".")[0]
+    try:
+        return _load(home)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise  # something that the plugin itself needs is missing
+        msg = f"{name!r} is part of {distribution}, which is not installed: pip install {distribution}"
+        raise ImportError(msg, name=error.name) from error

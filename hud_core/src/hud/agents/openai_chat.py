@@ -1,0 +1,7 @@
+"""The agent for chat-completions endpoints; it lives in hud-openai."""
+
+from __future__ import annotations
+
+from hud._lazy import of_plugin
+
+__getattr__ = of_plugin(__name__, "hud_openai.agents", "hud-openai")

@@ -1,0 +1,1 @@
+"""What code written for the reference SDK imports from here."""

@@ -1,0 +1,7 @@
+"""Ready-made tools: `executors` of hud-tools."""
+
+from __future__ import annotations
+
+from hud._lazy import of_plugin
+
+__getattr__ = of_plugin(__name__, "hud_tools.executors", "hud-tools")
