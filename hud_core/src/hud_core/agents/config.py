@@ -1,0 +1,83 @@
+"""The settings of an agent: checked when they are given, all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from attrs import Attribute, field, frozen
+
+from hud_core.errors import ConfigError, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Self
+
+ALIASES = {"checkpoint_name": "model"}
+"""Other names of settings, which older code uses."""
+
+SECRET = {"secret": True}
+"""Metadata of a field that is never shown, nor part of a fingerprint: keys, clients, what may hold them."""
+
+OPERATIONAL = {"operational": True}
+"""Metadata of a field that does not change what the agent answers, such as a timeout: not part of a fingerprint."""
+
+
+def must_be(*types: type) -> Callable[[object, Attribute[Any], object], None]:
+    """Make the validator of a setting that is None or of these types. It never shows a value: it may be a secret."""
+    expected = " or ".join(kind.__name__ for kind in types)
+
+    def check(_: object, attribute: Attribute[Any], value: object) -> None:
+        is_stray_bool = isinstance(value, bool) and bool not in types
+        if value is not None and (is_stray_bool or not isinstance(value, types)):
+            raise ConfigError(f"setting {attribute.name!r} must be {expected}, got {type(value).__name__}")
+
+    return check
+
+
+def _patterns(value: str | Sequence[str] | None) -> object:
+    """Read one pattern as a list of one; leave what is no list to the validator."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+@frozen(kw_only=True)
+class BaseAgentConfig:
+    """Settings that every agent on a model API has. Vendors add theirs in a subclass."""
+
+    model: str | None = field(default=None, validator=must_be(str))
+    """The model's name, as its endpoint knows it."""
+    system_prompt: str | None = field(default=None, validator=must_be(str))
+    """What the model is told first; a task's own system prompt follows it."""
+    allowed_tools: tuple[str, ...] | None = field(default=None, converter=_patterns, validator=must_be(tuple))
+    """`fnmatch` patterns; tools that match none are hidden from the model."""
+    disallowed_tools: tuple[str, ...] | None = field(default=None, converter=_patterns, validator=must_be(tuple))
+    """`fnmatch` patterns; tools that match one are hidden from the model."""
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """Read settings, given by name.
+
+        Raises:
+            ConfigError: A setting is unknown, given twice or of the wrong type.
+        """
+        named = _without_aliases(options)
+        known = [attribute.name for attribute in attrs.fields(cls)]
+        if unknown := [name for name in named if name not in known]:
+            problems = "; ".join(f"unknown setting {name!r}{closest(name, known)}" for name in unknown)
+            raise ConfigError(f"{problems} (there are {', '.join(known)})")
+        return cls(**named)
+
+    def described(self) -> dict[str, Any]:
+        """Give the settings that decide how the agent behaves, without secrets, for its fingerprint."""
+        return attrs.asdict(self, filter=_is_telling)
+
+
+def _without_aliases(options: Mapping[str, Any]) -> dict[str, Any]:
+    for alias, name in ALIASES.items():
+        if alias in options and name in options:
+            raise ConfigError(f"settings {alias!r} and {name!r} are the same one; give it once")
+    return {ALIASES.get(name, name): value for name, value in options.items()}
+
+
+def _is_telling(attribute: Attribute[Any], value: object) -> bool:
+    return value is not None and attribute.metadata not in (SECRET, OPERATIONAL)

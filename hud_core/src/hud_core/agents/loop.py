@@ -1,0 +1,207 @@
+"""The model-tool loop: ask the model, run the tools that it calls, tell it what they gave, until it answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, overload
+
+import anyio
+import attrs
+
+from hud_core import trace
+from hud_core.agents.config import BaseAgentConfig
+from hud_core.agents.conversation import (
+    Conversation,
+    MalformedCall,
+    ModelTurn,
+    ToolTurn,
+    portable_tools,
+    read_structured,
+)
+from hud_core.environment.session import Toolbox, ToolFilter
+from hud_core.errors import ConfigError
+from hud_core.interfaces import Agent
+from hud_core.model.content import Prompt
+from hud_core.model.evaluation import Answer, StopReason
+from hud_core.model.tools import ToolCall, ToolResult
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from hud_core.environment.session import Tools
+
+T_co = TypeVar("T_co", covariant=True)
+R = TypeVar("R")
+
+
+class Drivable(Protocol[T_co]):
+    """**Protocol:** an open rollout that lets an agent attempt it: what ``hud.eval`` gives."""
+
+    async def drive(self, agent: Agent, *, max_steps: int) -> T_co:
+        """Let the agent attempt the task, and grade its answer."""
+
+
+class ToolLoopAgent(Agent):
+    """An agent on a model API. A vendor's subclass implements `respond` and inherits everything else.
+
+    One object may run many rollouts at once: what belongs to one of them is in its `Conversation` alone.
+
+    Args:
+        options: Settings, as `config_class` declares them.
+
+    Raises:
+        ConfigError: A setting is unknown, missing or wrong.
+    """
+
+    config_class: ClassVar[type[BaseAgentConfig]] = BaseAgentConfig
+    """The settings that the agent takes."""
+
+    def __init__(self, **options: Any) -> None:
+        self.config = self.config_class.from_options(options)
+        self.name = self.name or self.config.model or ""
+
+    @classmethod
+    def create(cls, **options: Any) -> Self:
+        """Make the agent from its settings."""
+        return cls(**options)
+
+    @abstractmethod
+    async def respond(self, conversation: Conversation) -> ModelTurn:
+        """Ask the model for its next turn.
+
+        The conversation holds all that was said, so an agent on a stateless API sends it whole, and one whose API keeps
+        state sends what came after its last `ModelTurn`, whose `raw` holds what it needs. Arguments that are not a JSON
+        object are returned as a `MalformedCall` (`read_call` does it), a refusal or a cut-off answer as `stop`.
+
+        Raises:
+            ProviderError: The endpoint failed, after the retries that make sense within one call.
+        """
+
+    @overload
+    async def run(self, prompt: Prompt, toolbox: Toolbox, *, max_steps: int = 10) -> Answer: ...
+
+    @overload
+    async def run(self, prompt: Drivable[R], toolbox: None = None, *, max_steps: int = 10) -> R: ...
+
+    async def run(
+        self, prompt: Prompt | Drivable[Any], toolbox: Toolbox | None = None, *, max_steps: int = 10
+    ) -> object:
+        """Attempt a task: given a prompt and a toolbox, or the open rollout of ``hud.eval``, which is then graded.
+
+        Args:
+            prompt: What is asked; or an open rollout, ``await agent.run(ctx)``.
+            toolbox: The tools.
+            max_steps: Model turns at the most. The tools that the last of them calls still run.
+        """
+        if not isinstance(prompt, Prompt):
+            return await prompt.drive(self, max_steps=max_steps)
+        if toolbox is None:
+            raise ConfigError("a prompt needs a toolbox beside it: run(prompt, toolbox); an open rollout stands alone")
+        toolbox = self._shown(toolbox)
+        tools, names = portable_tools(await toolbox.list_tools())
+        conversation = Conversation(
+            system="\n\n".join(filter(None, (self.config.system_prompt, prompt.system))),
+            tools=tools,
+            answer_schema=prompt.answer_schema,
+            turns=list(prompt.messages),
+        )
+        return await self._converse(conversation, _Caller(toolbox, names), max_steps)
+
+    async def _converse(self, conversation: Conversation, caller: _Caller, max_steps: int) -> Answer:
+        last = ModelTurn()
+        for _ in range(max_steps):
+            turn = await self._ask(conversation)
+            if turn.stop is StopReason.REFUSED or not turn.calls:
+                return _answer(turn, conversation, turn.stop or StopReason.ANSWERED)
+            last = turn if turn.text else last
+            conversation.turns.append(ToolTurn(await caller.call_all(turn.calls)))
+        return _answer(last, conversation, StopReason.MAX_STEPS)
+
+    async def _ask(self, conversation: Conversation) -> ModelTurn:
+        """Ask the model once, add its turn to the conversation and to the record."""
+        started = time.monotonic()
+        turn = await self.respond(conversation)
+        conversation.turns.append(turn)
+        trace.model_called(
+            model=turn.model or self.config.model or "",
+            seconds=time.monotonic() - started,
+            usage=attrs.evolve(turn.usage, calls=1),
+            text=turn.text,
+            reasoning=turn.reasoning,
+            calls=tuple(call.as_call if isinstance(call, MalformedCall) else call for call in turn.calls),
+            stop_reason=turn.finish,
+            request_id=turn.request_id,
+            retries=turn.retries,
+        )
+        return turn
+
+    def _shown(self, toolbox: Toolbox) -> Toolbox:
+        """Hide the tools that the agent's own settings hide."""
+        if self.config.allowed_tools is None and not self.config.disallowed_tools:
+            return toolbox
+        shown = ToolFilter(self.config.allowed_tools, self.config.disallowed_tools)
+        return Toolbox(cast("Tools", toolbox), shown)
+
+    @property
+    def fingerprint(self) -> str:
+        """The model, and a digest of every setting that decides how the agent behaves."""
+        settings = json.dumps(self.config.described(), sort_keys=True, default=repr)
+        digest = hashlib.sha256(f"{type(self).__name__}{settings}".encode()).hexdigest()[:16]
+        return f"{self.config.model}:{digest}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(model={self.config.model!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class _Caller:
+    """Makes the tool calls of a turn, under the tools' own names."""
+
+    def __init__(self, toolbox: Toolbox, names: dict[str, str]) -> None:
+        self._toolbox = toolbox
+        self._names = names
+
+    async def call_all(
+        self, calls: tuple[ToolCall | MalformedCall, ...]
+    ) -> tuple[tuple[ToolCall | MalformedCall, ToolResult], ...]:
+        """Make all calls at once, and give the results in the order of the calls."""
+        if len(calls) == 1:  # most turns have one call, and a task group costs
+            return ((calls[0], await self._call(calls[0])),)
+        results: list[ToolResult] = [ToolResult()] * len(calls)
+
+        async def call(place: int) -> None:
+            results[place] = await self._call(calls[place])
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for place in range(len(calls)):
+                    tasks.start_soon(call, place)
+        except ExceptionGroup as group:  # a tool's failure is a result, so this is the end of the rollout: say whose
+            raise group.exceptions[0] from group
+        return tuple(zip(calls, results, strict=True))
+
+    async def _call(self, call: ToolCall | MalformedCall) -> ToolResult:
+        if isinstance(call, MalformedCall):
+            trace.log_line(call.result.text, source="agent")
+            return call.result
+        name = self._names.get(call.name, call.name)
+        result = await self._toolbox.call_tool(call if name == call.name else attrs.evolve(call, name=name))
+        return result if result.call_id == call.id else attrs.evolve(result, call_id=call.id)
+
+
+def _answer(turn: ModelTurn, conversation: Conversation, stop: StopReason) -> Answer:
+    structured = turn.structured
+    if structured is None and conversation.answer_schema is not None:
+        structured = read_structured(turn.text)
+    return Answer(text=turn.text, structured=structured, citations=turn.citations, stop_reason=stop)
