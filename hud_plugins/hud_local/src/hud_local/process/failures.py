@@ -1,0 +1,71 @@
+"""Exceptions on their way from a child to the job: their class and text cross, so that they mean the same there."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+import hud_core
+import hud_local
+from hud_core.errors import (
+    AgentError,
+    ArgumentError,
+    BackendError,
+    BudgetError,
+    ConfigError,
+    GraderError,
+    LostError,
+    ProviderError,
+    SetupError,
+    ToolError,
+    describe,
+)
+from hud_local.process.messages import Failure
+
+_PLAIN: dict[str, type[Exception]] = {
+    kind.__name__: kind
+    for kind in (
+        AgentError, BackendError, BudgetError, ConfigError, GraderError, LostError, SetupError, ToolError,
+        ConnectionError, TimeoutError,
+    )
+}  # fmt: skip
+"""Classes that are made from their text alone. A subclass of one travels as that one."""
+_OTHERWISE = {"grade": "GraderError", "call_tool": "ToolError"}
+_LIBRARIES = tuple(
+    str(Path(module.__file__ or "").parent) for module in (hud_core, hud_local, anyio, msgspec)
+)
+"""Where code lives that is never the user's."""
+
+
+def capture(error: BaseException, method: str) -> Failure:
+    """Make the failure of what `method` raised; an exception of no kernel class is one of the setup or the grading."""
+    if isinstance(error, ArgumentError):
+        return Failure("ArgumentError", str(error), {"subject": error.subject, "problems": error.problems})
+    text = describe(error) + place_of(error)
+    if isinstance(error, ProviderError):
+        return Failure("ProviderError", text, {"retry": error.retry, "retry_after": error.retry_after})
+    ancestors = (kind.__name__ for kind in type(error).__mro__ if _PLAIN.get(kind.__name__) is kind)
+    return Failure(next(ancestors, _OTHERWISE.get(method, "SetupError")), text)
+
+
+def rebuild(failure: Failure) -> Exception:
+    """Make the exception of a failure."""
+    details: dict[str, Any] = failure.details
+    if failure.kind == "ArgumentError":
+        return ArgumentError(**details)
+    if failure.kind == "ProviderError":
+        return ProviderError(failure.text, **details)
+    return _PLAIN[failure.kind](failure.text)
+
+
+def place_of(error: BaseException) -> str:
+    """Name the last file and line of the user's code that an exception came through, as `` (file:line)``."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((*_LIBRARIES, "<frozen "))]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""

@@ -1,0 +1,191 @@
+"""Fork servers, seen from the job: started once for each environment, asked for children, ended with the backend."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from hud_core.errors import BackendError, ConfigError
+from hud_local.process.channel import Channel, ChannelClosed
+from hud_local.process.failures import rebuild
+from hud_local.process.messages import decode, encode
+from hud_local.process.output import Output
+
+if TYPE_CHECKING:
+    from hud_local.process.loading import Source
+    from hud_local.process.messages import Response
+
+END_SECONDS = 6.0
+"""How long a server has to end when it is told to, before it is killed."""
+REPORT_SECONDS = 5.0
+"""How long a server has to report the end of a child, once the child has ended or was to be killed."""
+
+
+class ForkServer:
+    """A process that has an environment imported, and forks it. Use `start`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: Channel, environments: frozenset[str]) -> None:
+        self._process = process
+        self._control = control
+        self.environments = environments
+        """The names of the environments in its files."""
+
+    @classmethod
+    async def start(cls, sources: tuple[Source, ...]) -> ForkServer:
+        """Start a process and have it import these modules.
+
+        Raises:
+            ConfigError: A module cannot be imported; another attempt would not help.
+            BackendError: The process ended.
+        """
+        control, process = _launch()
+        try:
+            response = await control.request("import", encode((sources, sys.argv)))
+            if response.failure is not None:
+                files = ", ".join(source.file for source in sources)
+                msg = f"cannot import {files} in a process of its own: {response.failure.text}"
+                raise ConfigError(msg)
+        except BaseException as error:
+            _end_now(process, control)
+            if isinstance(error, ChannelClosed):
+                msg = f"the process that imports {sources[0].file} ended: {describe_exit(process.returncode)}"
+                raise BackendError(msg) from error
+            raise
+        return cls(process, control, frozenset(decode(response.payload)))
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self._process.poll() is None
+
+    async def spawn(self, name: str, seed: int | None) -> tuple[ChildProcess, Channel, Channel]:
+        """Fork a child that serves the environment `name`, with the harness's and the agent's channel to it. It may still fail to come up, which its requests show.
+
+        Raises:
+            BackendError: There are too many open files or processes, or the server has gone.
+        """
+        with contextlib.ExitStack() as stack:  # closes the child's ends; ours too unless all goes well
+            try:
+                pairs = [socket.socketpair() for _ in range(2)]
+                ours = [stack.enter_context(contextlib.closing(pair[0])) for pair in pairs]
+                theirs = [stack.enter_context(pair[1]) for pair in pairs]
+                output = stack.enter_context(contextlib.closing(Output()))
+                fds = [*(end.fileno() for end in theirs), output.fileno()]
+                number = await self._control.send("fork", encode((name, seed)), fds=fds)
+            except OSError as error:
+                msg = f"cannot open environment {name!r}: {error.strerror}; run fewer rollouts at once, or raise `ulimit -n`"
+                raise BackendError(msg) from error
+            except ChannelClosed as error:
+                msg = f"cannot open environment {name!r}: {await self.describe_end()}"
+                raise BackendError(msg) from error
+            stack.pop_all()
+            for end in theirs:
+                end.close()
+        return ChildProcess(self, number, output), Channel(ours[0]), Channel(ours[1])
+
+    def kill(self, number: int) -> None:
+        """Have the child of this number killed, and whatever it started."""
+        self._control.post("kill", number)
+
+    async def report(self, number: int) -> Response:
+        """Wait until the child of this number has ended, and give its exit status.
+
+        Raises:
+            ChannelClosed: The server has gone.
+        """
+        return await self._control.receive(number)
+
+    async def describe_end(self) -> str:
+        """Say how the server itself ended."""
+        with anyio.move_on_after(1):  # its socket closes a moment before it has ended
+            while self.is_alive:
+                await anyio.sleep(0.01)
+        return f"its fork server has gone: {describe_exit(self._process.poll())}"
+
+    async def aclose(self) -> None:
+        """End the server, and with it every child."""
+        self._control.close()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._wait)
+
+    def _wait(self) -> None:
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class ChildProcess:
+    """A child, seen from the job."""
+
+    __slots__ = ("_is_killed", "_lock", "_number", "_server", "_status", "output")
+
+    def __init__(self, server: ForkServer, number: int, output: Output) -> None:
+        self._server = server
+        self._number = number
+        self._lock = anyio.Lock()
+        self._status: str | None = None
+        self._is_killed = False
+        self.output = output
+
+    async def wait(self) -> str:
+        """Wait until the child has ended and nothing is left of it, and say how it ended."""
+        async with self._lock:
+            if self._status is None:
+                self._status = await self._report()
+        return self._status
+
+    async def _report(self) -> str:
+        try:
+            response = await self._server.report(self._number)
+        except ChannelClosed:
+            return await self._server.describe_end()
+        if response.failure is not None:
+            return str(rebuild(response.failure))
+        return describe_exit(decode(response.payload), is_expected=self._is_killed)
+
+    def kill(self) -> None:
+        """Have the child killed, and whatever it started."""
+        self._is_killed = True
+        self._server.kill(self._number)
+
+
+def describe_exit(status: int | None, *, is_expected: bool = False) -> str:
+    """Say how a process ended, by its exit status as `subprocess` gives it."""
+    if status is None:
+        return "it does not answer"
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:  # a real-time signal
+        name = f"signal {-status}"
+    return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" and not is_expected else "")
+
+
+def _launch() -> tuple[Channel, subprocess.Popen[bytes]]:
+    """Start a fresh Python with one end of a socket as its standard input.
+
+    Its own session keeps the terminal's Ctrl-C from it: the job decides what ends, and in which order. The path is set
+    in code, since what the job can import may come from changes to `sys.path` that no variable tells of.
+    """
+    code = f"import sys; sys.path[:] = {sys.path!r}; from hud_local.process.server import main; main()"
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, "-c", code]
+        process = subprocess.Popen(command, stdin=theirs, start_new_session=True)  # noqa: S603  our own code
+    return Channel(ours), process
+
+
+def _end_now(process: subprocess.Popen[bytes], control: Channel) -> None:
+    control.close()
+    process.kill()
+    process.wait()
