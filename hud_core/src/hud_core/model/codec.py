@@ -130,7 +130,7 @@ class TaskReader:
         return _build(
             reference,
             row.scenario,
-            {} if row.args is msgspec.UNSET else row.args,  # type: ignore[arg-type]
+            {} if row.args is msgspec.UNSET else row.args,
             row.slug,
             row.id,
             {} if row.columns is None else row.columns,
@@ -188,7 +188,9 @@ def load_tasks(rows: Iterable[object], where: str = "tasks") -> list[Task]:
     """
     if isinstance(rows, str | bytes | Mapping):
         raise TaskDataError([f"expected a list of tasks, got {type(rows).__name__} @ {where}"])
-    reader, tasks, problems = TaskReader(), [], []
+    reader = TaskReader()
+    tasks: list[Task] = []
+    problems: list[str] = []
     slugs: dict[str, int] = {}
     for number, data in enumerate(rows):
         try:
