@@ -1,7 +1,7 @@
-"""Descriptions out of docstrings: the summary, and a line for each parameter.
+"""Descriptions out of docstrings: the text that a model reads, and a line for each parameter.
 
-Google, NumPy and plain (``name: text`` or ``:param name: text``) styles are understood; what fits none is part of the
-description. Sections about anything but parameters are left out of what a model reads.
+Google, NumPy, Sphinx (``:param name: text``) and plain (``name: text``) styles are understood; what fits none is part
+of the description. What only concerns Python code, such as the exceptions that are raised, is left out of it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import inspect
 import re
 from typing import NamedTuple
 
-_SECTIONS = "args|arguments|parameters|params|returns|return|yields|raises|examples?|notes?|attributes|see also|warns"
-_GOOGLE = re.compile(rf"^({_SECTIONS}):\s*$", re.IGNORECASE)
-_NUMPY = re.compile(rf"^({_SECTIONS})\s*$", re.IGNORECASE)
+_PARAMETERS = frozenset({"args", "arguments", "parameters", "params", "other parameters", "keyword args"})
+_DROPPED = frozenset({"raises", "yields", "attributes", "warns", "see also", "references", "todo"})
+
+_HEADER = re.compile(r"^([A-Za-z][A-Za-z ]*):\s*$")
+_UNDERLINE = re.compile(r"^[-=]{3,}\s*$")
 _SPHINX_PARAMETER = re.compile(r"^:(?:param|parameter|arg|argument)\s+(?:[^:]*\s)?\*{0,2}(\w+)\s*:\s*(.*)$")
-_SPHINX_OTHER = re.compile(r"^:(?:type|returns?|rtype|raises?|yields?)\b.*:")
-_ENTRY = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
-_NUMPY_ENTRY = re.compile(r"^\*{0,2}(\w+)\s*(?::.*)?$")
-_PARAMETER_SECTIONS = ("args", "arguments", "parameters", "params")
+_SPHINX_OTHER = re.compile(r"^:(?:type|rtype|raises?|yields?|var|ivar)\b[^:]*:")
+_ENTRY = re.compile(r"^\*{0,2}(?P<names>\w+)\s*(?:\(.*?\))?\s*:(?:\s+(?P<text>.*))?$")
+_NUMPY_ENTRY = re.compile(r"^(?P<names>\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$")
 
 
 class Documentation(NamedTuple):
@@ -31,66 +32,84 @@ def read_docstring(docstring: str | None, names: frozenset[str]) -> Documentatio
     """Split a docstring into its description and what it says of the parameters called `names`."""
     reader = _Reader(names)
     lines = inspect.cleandoc(docstring or "").splitlines()
-    for number, line in enumerate(lines):
-        underline = lines[number + 1] if number + 1 < len(lines) else ""
-        reader.read(line, underlined=len(underline) > 2 and not underline.strip("-="))  # noqa: PLR2004
-    return Documentation("\n".join(reader.description).strip(), reader.finish())
+    for line, following in zip(lines, [*lines[1:], ""], strict=False):
+        reader.read(line, is_underlined=bool(_UNDERLINE.match(following)) and line.strip() != "")
+    return reader.finish()
 
 
 class _Reader:
-    """Reads a docstring line by line; `section` is None while the description goes on."""
+    """Reads a docstring line by line."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self.names = names
         self.description: list[str] = []
         self.parameters: dict[str, list[str]] = {}
-        self.section: str | None = None
-        self.style = _ENTRY
+        self.section = ""
+        """Where the line is: in the description (empty), in ``parameters``, or in what is ``dropped``."""
+        self.is_numpy = False
         self.indent = 0
-        self.current: str | None = None
+        """How far the entries of the section are indented."""
+        self.current: tuple[str, ...] = ()
+        """The parameters that the last entry was about; lines further in go on with it."""
 
-    def finish(self) -> dict[str, str]:
-        return {name: " ".join(filter(None, lines)) for name, lines in self.parameters.items()}
+    def finish(self) -> Documentation:
+        description = re.sub(r"\n{3,}", "\n\n", "\n".join(self.description)).strip()
+        parameters = {name: " ".join(filter(None, lines)) for name, lines in self.parameters.items()}
+        return Documentation(description, {name: text for name, text in parameters.items() if text})
 
-    def read(self, line: str, *, underlined: bool) -> None:
-        if underlined and (match := _NUMPY.match(line)):
-            self._open(match[1], _NUMPY_ENTRY)
-        elif match := _GOOGLE.match(line):
-            self._open(match[1], _ENTRY)
+    def read(self, line: str, *, is_underlined: bool) -> None:
+        """Take a line; a header, or text at the margin outside NumPy's sections, ends the section before it."""
+        header = _HEADER.match(line)
+        if is_underlined or (header and header[1].lower() in _PARAMETERS | _DROPPED):
+            self._open(line, is_numpy=is_underlined)
         elif match := _SPHINX_PARAMETER.match(line):
-            self._open("args", _ENTRY)
-            self._start(match[1], match[2], indent=0)
+            self._open("args:", is_numpy=False)
+            self._start((match[1],), match[2], indent=0)
         elif _SPHINX_OTHER.match(line):
-            self._open("other", _ENTRY)
-        elif self.section is None:
-            self._describe(line)
-        elif self.section in _PARAMETER_SECTIONS:
-            self._parameter(line)
+            self._open("raises:", is_numpy=False)
+        else:
+            if line[:1].strip() and not self.is_numpy:
+                self.section = ""
+            self._text(line)
 
-    def _open(self, section: str, style: re.Pattern[str]) -> None:
-        self.section, self.style, self.current, self.indent = section.lower(), style, None, -1
+    def _open(self, header: str, *, is_numpy: bool) -> None:
+        title = header.strip().rstrip(":").lower()
+        self.section = "parameters" if title in _PARAMETERS else "dropped" if title in _DROPPED else ""
+        self.is_numpy, self.indent, self.current = is_numpy and self.section != "", -1, ()
+        if not self.section:
+            self.description.append(header)
+
+    def _text(self, line: str) -> None:
+        if self.section == "parameters":
+            self._parameter(line)
+        elif not self.section:
+            self._describe(line)
 
     def _describe(self, line: str) -> None:
         """Take a line of the description; ``name: text`` with a parameter's name is that parameter's."""
         match = _ENTRY.match(line.lstrip("-* "))
-        if match and match[1] in self.names and match[2]:
-            self._start(match[1], match[2], indent=0)
-            return
-        self.description.append(line)
+        if match and match["names"] in self.names and match["text"]:
+            self._open("args:", is_numpy=False)
+            self._start((match["names"],), match["text"], indent=0)
+        else:
+            self.description.append(line)
 
     def _parameter(self, line: str) -> None:
+        """Take a line of a section of parameters: an entry, or more about the last one."""
         text = line.strip()
-        indent = len(line) - len(line.lstrip())
-        if not text or not text.strip("-="):
+        if not text or _UNDERLINE.match(text):
             return
-        if self.indent < 0:
-            self.indent = indent
-        match = self.style.match(text) if indent <= self.indent else None
-        if match and match[1] in self.names:
-            self._start(match[1], match[2] if self.style is _ENTRY else "", indent)
-        elif self.current is not None:
-            self.parameters[self.current].append(text)
+        indent = len(line) - len(line.lstrip())
+        self.indent = indent if self.indent < 0 else self.indent
+        match = (_NUMPY_ENTRY if self.is_numpy else _ENTRY).match(text.lstrip("-* ")) if indent <= self.indent else None
+        if match:
+            names = tuple(name.strip(" *") for name in match["names"].split(","))
+            self._start(names, "" if self.is_numpy else match["text"] or "", indent)
+        elif indent > self.indent or not self.is_numpy:
+            for name in self.current:
+                self.parameters[name].append(text)
 
-    def _start(self, name: str, text: str, indent: int) -> None:
-        self.current, self.indent = name, max(indent, 0)
-        self.parameters[name] = [text]
+    def _start(self, names: tuple[str, ...], text: str, indent: int) -> None:
+        self.current, self.indent = tuple(name for name in names if name in self.names), max(indent, 0)
+        for name in self.current:
+            self.parameters[name] = [text]

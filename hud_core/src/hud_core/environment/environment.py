@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from hud_core.environment.live import LiveSession
-from hud_core.environment.scenario import ScenarioHandle, ScenarioOptions, code_digest, digest
+from hud_core.environment.scenario import ScenarioHandle, read_options
 from hud_core.environment.session import as_call
-from hud_core.environment.tools import LocalTools, ToolFunction, current_tools
+from hud_core.environment.tools import LocalTools, ToolFunction, check_options, current_tools
 from hud_core.errors import ConfigError, DefinitionError, ToolError
 from hud_core.model.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
+    from hud_core.environment.session import Tools
     from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 P = ParamSpec("P")
@@ -66,28 +67,26 @@ class Environment:
     # --- declaring ----------------------------------------------------------------------------------------------------
 
     @overload
-    def tool(self, function: F, /) -> F: ...
+    def tool(self, function: F, /, *, name: str | None = None, **options: Any) -> F: ...
 
     @overload
-    def tool(
-        self,
-        name: str | None = None,
-        /,
-        *,
-        description: str | None = None,
-        meta: dict[str, Any] | None = None,
-        blocking: bool = True,
-    ) -> Callable[[F], F]: ...
+    def tool(self, name: str | None = None, /, **options: Any) -> Callable[[F], F]: ...
 
-    def tool(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+    def tool(self, function: object = None, /, *, name: str | None = None, **options: Any) -> object:
         """Declare a tool: ``@env.tool``, ``@env.tool()``, ``@env.tool("name")`` or ``env.tool(function)``.
 
         The function stays as it is and can be called from scenario code. Its parameters and docstring become what the
         agent reads. Sync functions run in a worker thread; ``blocking=False`` runs one that returns at once on the
         event loop.
 
+        Args:
+            function: The function, or the tool's name.
+            name: The tool's name; the function's by default.
+            options: The arguments of `ToolFunction`, such as ``description=`` or ``blocking=``.
+
         Raises:
-            DefinitionError: The name is taken or not a tool's name, or a parameter has no JSON form.
+            DefinitionError: The name is taken or not a tool's name, an option is unknown, or a parameter has no JSON
+                form.
         """
         if callable(function):
             self.add_tool(function, name=name, **options)
@@ -95,10 +94,12 @@ class Environment:
         if function is not None and not isinstance(function, str):
             msg = f"@env.tool takes a function or a name, got {function!r}"
             raise DefinitionError(msg)
+        check_options(options)
         return lambda decorated: self.tool(decorated, name=function or name, **options)
 
     def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
         """Declare a function, or an object with ``__call__``, as a tool; options as for `tool`."""
+        check_options(options)
         tool = ToolFunction(function, **options)
         if not _TOOL_NAME.fullmatch(tool.name):
             msg = f"tool name {tool.name!r} must be 1 to 128 letters, digits, '_' or '-'"
@@ -122,14 +123,7 @@ class Environment:
             DefinitionError: The parentheses are missing, the name is taken, the function is no async generator
                 function, an option is unknown, or a parameter has no JSON form.
         """
-        if callable(name):
-            msg = f"write @env.scenario() with parentheses above {getattr(name, '__name__', name)!r}"
-            raise DefinitionError(msg)
-        try:
-            parsed = ScenarioOptions(name=name, description=description, **options)
-        except TypeError as error:
-            msg = f"scenario {name or ''!r}: {str(error).replace('ScenarioOptions.__init__() ', '')}"
-            raise DefinitionError(msg) from error
+        parsed = read_options(name, description, options)
         return lambda function: self._add_scenario(ScenarioHandle(self, function, parsed))
 
     def _add_scenario(self, handle: ScenarioHandle[P]) -> ScenarioHandle[P]:
@@ -139,14 +133,26 @@ class Environment:
         self.scenarios[handle.name] = handle
         return handle
 
-    def initialize(self, function: Any = None) -> Any:
+    @overload
+    def initialize(self, function: F, /) -> F: ...
+
+    @overload
+    def initialize(self, function: None = None, /) -> Callable[[F], F]: ...
+
+    def initialize(self, function: Callable[..., Any] | None = None, /) -> object:
         """Run a function before the environment's first rollout, in every backend: ``@env.initialize``."""
         if function is None:
             return self.initialize
         self.on_initialize.append(function)
         return function
 
-    def shutdown(self, function: Any = None) -> Any:
+    @overload
+    def shutdown(self, function: F, /) -> F: ...
+
+    @overload
+    def shutdown(self, function: None = None, /) -> Callable[[F], F]: ...
+
+    def shutdown(self, function: Callable[..., Any] | None = None, /) -> object:
         """Run a function after the environment's last rollout, in every backend: ``@env.shutdown``."""
         if function is None:
             return self.shutdown
@@ -185,10 +191,13 @@ class Environment:
         """List the environment's own tools, without those that are internal."""
         return [function.tool for name, function in self.tool_functions.items() if not name.startswith("_")]
 
-    def _tools(self) -> Any:
-        return current_tools.get() or LocalTools(self.tool_functions)
+    def _tools(self) -> Tools:
+        current = current_tools.get()
+        if current is None or (isinstance(current, LocalTools) and not current.serves(self.tool_functions)):
+            return LocalTools(self.tool_functions)
+        return current
 
-    async def __aenter__(self) -> Environment:
+    async def __aenter__(self) -> Self:
         """Initialise the environment, for code that calls its tools by hand."""
         await run_hooks(self.on_initialize)
         return self
@@ -204,6 +213,8 @@ class Environment:
 
     def digest(self) -> str:
         """Give a digest of the tools' code and of the hooks', to tell which earlier rollouts still hold."""
+        from hud_core.environment.digests import code_digest, digest
+
         functions = [tool.function for tool in self.tool_functions.values()]
         return digest(*(code_digest(f) for f in [*functions, *self.on_initialize, *self.on_shutdown]))
 
@@ -228,5 +239,5 @@ def normalise(name: str) -> str:
     return re.sub(r"-+", "-", kept).strip("-") or "environment"
 
 
-def _origin(frame: Any) -> Mapping[str, str | None]:
+def _origin(frame: FrameType) -> Mapping[str, str | None]:
     return {"module": frame.f_globals.get("__name__"), "file": frame.f_globals.get("__file__")}

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from hud_core.environment.session import Session
 from hud_core.environment.tools import LocalTools, current_tools
-from hud_core.environment.values import evaluation_from, prompt_from
-from hud_core.errors import GraderError, HudError, SetupError, closest, describe
+from hud_core.environment.values import NoScoreError, evaluation_from, prompt_from
+from hud_core.errors import GraderError, RolloutError, SetupError, closest, describe
 from hud_core.model.content import Prompt
 from hud_core.model.evaluation import AgentAnswer, Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
-    from types import TracebackType
 
     from hud_core.environment.environment import Environment
     from hud_core.environment.scenario import ScenarioHandle
@@ -62,17 +61,16 @@ class LiveSession(Session):
             msg = "nothing to grade: no scenario was set up"
             raise GraderError(msg)
         received = self._scenario.receive(answer)
+        misfit = received.error if isinstance(received, AgentAnswer) else None
         try:
             return evaluation_from(await self._step(received))
         except StopAsyncIteration:
             msg = f"{self._scenario.subject} ended without a second yield, so there is no score"
             raise GraderError(msg) from None
-        except HudError:
-            raise
         except Exception as error:
-            if isinstance(received, AgentAnswer) and received.error:
-                return _misfit(received.error, error)
-            raise
+            if misfit is None or (isinstance(error, RolloutError) and not isinstance(error, NoScoreError)):
+                raise
+            return _misfit(misfit, error)
         finally:
             await self.aclose()
 
@@ -86,7 +84,7 @@ class LiveSession(Session):
             finally:
                 current_tools.reset(token)
 
-    async def _step(self, value: Any) -> Any:
+    async def _step(self, value: Any) -> Any:  # noqa: ANN401  scenarios yield anything; `values` judges it
         """Run the generator to its next yield, with this session's tools behind ``env.call_tool``."""
         assert self._generator is not None  # noqa: S101  both callers have just seen to it
         token = current_tools.set(self._tools)

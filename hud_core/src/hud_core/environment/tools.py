@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
 from hud_core.environment.session import unknown_tool
 from hud_core.environment.signature import Signature
 from hud_core.environment.values import tool_result
-from hud_core.errors import ArgumentError, BackendError, ToolError, describe
+from hud_core.errors import ArgumentError, BackendError, DefinitionError, ToolError, closest, describe
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hud_core.environment.session import Tools
+
+T = TypeVar("T")
 
 current_tools: contextvars.ContextVar[Tools | None] = contextvars.ContextVar("hud_tools", default=None)
 """The tools of the rollout whose scenario or tool code is running: what ``env.call_tool`` reaches."""
@@ -28,8 +30,16 @@ class ToolFunction:
     """A Python function as a tool: its description and its strict arguments.
 
     Args:
-        function: Sync functions run in a worker thread unless `blocking` is false.
+        function: A function, or an object with ``__call__``. Sync ones run in a worker thread.
+        name: The function's name by default.
+        description: The docstring by default, without what it says of parameters: that is in the schema.
+        title: A name for people, kept in `meta`.
+        tags: Words to select tools by, kept in `meta`.
+        meta: Hints for agents.
         blocking: Whether a sync function may block; false runs it on the event loop, which is faster.
+
+    Raises:
+        DefinitionError: A parameter has no JSON form, or the function yields.
     """
 
     def __init__(
@@ -38,41 +48,78 @@ class ToolFunction:
         *,
         name: str | None = None,
         description: str | None = None,
+        title: str | None = None,
+        tags: Iterable[str] = (),
         meta: dict[str, Any] | None = None,
         blocking: bool = True,
     ) -> None:
+        plain = _plain(function)
         self.function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__.lower())
-        self.signature = Signature(f"tool {self.name!r}", function)
+        self.name: str = name or str(getattr(plain, "__name__", type(plain).__name__.lower()))
+        subject = f"tool {self.name!r}"
+        call = plain if inspect.isroutine(plain) or inspect.isclass(plain) else type(plain).__call__
+        if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+            msg = f"{subject} must return its result, but it yields; return a list, or declare a scenario"
+            raise DefinitionError(msg)
+        self.signature = Signature(subject, function)
         self.tool = Tool(
             name=self.name,
             description=self.signature.description if description is None else description,
             input_schema=self.signature.schema,
-            meta=meta or {},
+            meta={**({"title": title} if title else {}), **({"tags": sorted(tags)} if tags else {}), **(meta or {})},
         )
-        is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-        self._in_thread = blocking and not is_async
+        self._in_thread = blocking and not inspect.iscoroutinefunction(call)
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Call the function; whatever it raises is a result with `is_error`."""
+        """Call the function; whatever it raises is a result with `is_error`.
+
+        Raises:
+            BackendError: The function called a tool elsewhere, and that environment was lost.
+        """
         try:
             arguments = self.signature.bind(call.arguments)
             value = await self._run(arguments)
             if inspect.isawaitable(value):
                 value = await value
-            return tool_result(value)
+            return tool_result(value, call.id)
         except BackendError:
             raise
         except (ArgumentError, ToolError) as error:
             return ToolResult.error(str(error), call.id)
-        except Exception as error:  # noqa: BLE001  a tool's bug is the agent's to read, never the rollout's end
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a tool's bug, or its exit(), is the agent's to read
             return ToolResult.error(f"tool {self.name!r} failed: {describe(error)}", call.id)
 
-    async def _run(self, arguments: dict[str, Any]) -> Any:
+    async def _run(self, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what the function returns
         if not self._in_thread:
             return self.function(**arguments)
-        run = functools.partial(self.function, **arguments)
-        return await anyio.to_thread.run_sync(run, abandon_on_cancel=True)
+        return await anyio.to_thread.run_sync(_in_thread, self.function, arguments, abandon_on_cancel=True)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """See that a tool's options exist.
+
+    Raises:
+        DefinitionError: One does not; the message says which do.
+    """
+    known = [name for name in inspect.signature(ToolFunction).parameters if name != "function"]
+    for option in options:
+        if option not in known:
+            msg = f"a tool has no option {option!r}{closest(option, known)}; there are {', '.join(known)}"
+            raise DefinitionError(msg)
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Find the function that a partial stands for."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _in_thread(function: Callable[..., T], arguments: dict[str, Any]) -> T:
+    try:
+        return function(**arguments)
+    except (StopIteration, SystemExit) as error:  # the first gets lost between threads, the second ends this one
+        raise RuntimeError(describe(error)) from error
 
 
 class LocalTools:
@@ -87,6 +134,10 @@ class LocalTools:
     def hide(self, names: frozenset[str]) -> None:
         """Leave tools out of the list, as the running scenario asks; scenario code still reaches them."""
         self._hidden = names
+
+    def serves(self, functions: Mapping[str, ToolFunction]) -> bool:
+        """Whether these are the tools of the environment that declares `functions`."""
+        return self._functions is functions
 
     async def list_tools(self) -> Sequence[Tool]:
         """List the tools that the running scenario shows."""

@@ -6,33 +6,48 @@ Content blocks are recognised by their shape, so those of MCP's and the referenc
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from attrs import evolve
 
-from hud_core.environment.signature import to_json_data
+from hud_core.environment.json_codec import encode
 from hud_core.errors import GraderError, SetupError
 from hud_core.model.content import AudioContent, Content, ImageContent, Message, Prompt, ResourceContent, TextContent
 from hud_core.model.evaluation import Evaluation, SubScore
 from hud_core.model.tools import ToolResult
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 _BLOCKS = (TextContent, ImageContent, AudioContent, ResourceContent)
 _ROLES = ("user", "assistant", "system")
+_EVALUATION_KEYS = frozenset({"reward", "done", "content", "info", "isError", "subscores"})
 
 
 # --- content ----------------------------------------------------------------------------------------------------------
+
+
+def _getter(value: Any) -> Callable[[str], Any]:
+    """Give what reads a key of a mapping or an attribute of any other object; None where there is none."""
+    return value.get if isinstance(value, Mapping) else partial(_attribute, value)
+
+
+def _attribute(value: object, name: str) -> Any:
+    return getattr(value, name, None)
 
 
 def as_block(value: Any) -> Content | None:
     """Read a content block of ours, of MCP's or of a dict's; None for anything else."""
     if isinstance(value, _BLOCKS):
         return value
-    get = value.get if isinstance(value, Mapping) else lambda key: getattr(value, key, None)
+    get = _getter(value)
     kind = get("type")
-    if kind == "text" and isinstance(get("text"), str):
-        return TextContent(text=get("text"))
-    data = get("data")
+    text, data = get("text"), get("data")
+    if kind == "text" and isinstance(text, str):
+        return TextContent(text=text)
     mime_type = get("mimeType") or get("mime_type")
     if kind in ("image", "audio") and isinstance(data, str | bytes):
         encoded = base64.b64encode(data).decode() if isinstance(data, bytes) else data
@@ -44,7 +59,7 @@ def as_block(value: Any) -> Content | None:
 
 
 def _resource(value: Any) -> ResourceContent | None:
-    get = value.get if isinstance(value, Mapping) else lambda key: getattr(value, key, None)
+    get = _getter(value)
     if not get("uri"):
         return None
     mime_type = get("mimeType") or get("mime_type")
@@ -54,31 +69,48 @@ def _resource(value: Any) -> ResourceContent | None:
 # --- tools ------------------------------------------------------------------------------------------------------------
 
 
-def tool_result(value: Any) -> ToolResult:
+def tool_result(value: Any, call_id: str = "") -> ToolResult:
     """Turn what a tool function returned into a result.
 
-    Text is one text block; nothing is no block; content blocks stay; any other value is JSON text and structured content.
+    Text is one text block; nothing is no block; content blocks stay; any other value is JSON text, and structured
+    content beside it. NaN and the infinities, which JSON does not have, are null.
 
     Raises:
         TypeError: The value has no JSON form.
     """
-    if isinstance(value, str):
-        return ToolResult(content=(TextContent(text=value),))
-    if value is None:
-        return ToolResult()
     if isinstance(value, ToolResult):
-        return value
-    if (block := as_block(value)) is not None:
-        return ToolResult(content=(block,))
-    if isinstance(value, list | tuple) and value and (blocks := _all_blocks(value)):
-        return ToolResult(content=blocks)
+        return value if value.call_id == call_id else evolve(value, call_id=call_id)
+    blocks = _blocks(value)
+    if blocks is not None:
+        return ToolResult(content=blocks, call_id=call_id)
+    if hasattr(value, "isError") and hasattr(value, "content"):  # MCP's own result
+        return ToolResult(
+            content=_blocks(value.content) or (),
+            structuredContent=getattr(value, "structuredContent", None),
+            isError=bool(value.isError),
+            call_id=call_id,
+        )
     if hasattr(value, "to_content_blocks"):  # the reference's ContentResult
-        return tool_result(value.to_content_blocks())
-    data = to_json_data(value)
-    text = msgspec.json.encode(data).decode()
+        return tool_result(value.to_content_blocks(), call_id)
+    text = msgspec.json.encode(value, enc_hook=encode)
+    data = msgspec.json.decode(text)
     return ToolResult(
-        content=(TextContent(text=text),), structuredContent=data if isinstance(data, dict) else {"result": data}
+        content=(TextContent(text=text.decode()),),
+        structuredContent=data if isinstance(data, dict) else {"result": data},
+        call_id=call_id,
     )
+
+
+def _blocks(value: Any) -> tuple[Content, ...] | None:
+    """Read a value as content blocks; None for any other value. A dict is data here, whatever its keys are."""
+    if isinstance(value, str):
+        return (TextContent(text=value),)
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple):
+        return None if any(isinstance(item, Mapping) for item in value) else _all_blocks(value) or None
+    block = None if isinstance(value, Mapping) else as_block(value)
+    return None if block is None else (block,)
 
 
 def _all_blocks(values: list[Any] | tuple[Any, ...]) -> tuple[Content, ...]:
@@ -100,13 +132,12 @@ def prompt_from(value: Any) -> Prompt:
     Raises:
         SetupError: It is empty, or not text, a block, a message or a list of them.
     """
-    if isinstance(value, Prompt):
-        return value
-    messages = tuple(_messages(value))
-    if not any(block for message in messages for block in message.content if getattr(block, "text", True)):
+    prompt = value if isinstance(value, Prompt) else Prompt(messages=tuple(_messages(value)))
+    blocks = [block for message in prompt.messages for block in message.content]
+    if not any(not isinstance(block, TextContent) or block.text.strip() for block in blocks):
         msg = f"the scenario's first yield is an empty prompt: {value!r}"
         raise SetupError(msg)
-    return Prompt(messages=messages)
+    return prompt
 
 
 def _messages(value: Any) -> Iterator[Message]:
@@ -128,7 +159,7 @@ def _messages(value: Any) -> Iterator[Message]:
 def _message(item: Any, whole: Any) -> Message:
     if isinstance(item, Message):
         return item
-    get = item.get if isinstance(item, Mapping) else lambda key: getattr(item, key, None)
+    get = _getter(item)
     role, content = get("role"), get("content")
     if role in _ROLES and content is not None:
         return Message(role=role, content=_message_content(content, whole))
@@ -155,17 +186,22 @@ def _not_a_prompt(item: Any, whole: Any) -> SetupError:
 # --- the second yield -------------------------------------------------------------------------------------------------
 
 
+class NoScoreError(GraderError):
+    """A scenario's second yield is nothing that could be a score."""
+
+
 def evaluation_from(value: Any) -> Evaluation:
     """Turn a scenario's second yield into an evaluation.
 
     Raises:
-        GraderError: It is not a finite number, a bool, an evaluation, a dict of one or a list of sub-scores.
+        NoScoreError: It is not a finite number, a bool, an evaluation, a dict of one or a list of sub-scores.
+        GraderError: It says that grading failed.
     """
     try:
         return _evaluation(value)
     except (TypeError, ValueError) as error:
         msg = f"the scenario's second yield is not a score: {error}"
-        raise GraderError(msg) from error
+        raise NoScoreError(msg) from error
 
 
 def _evaluation(value: Any) -> Evaluation:
@@ -181,7 +217,7 @@ def _evaluation(value: Any) -> Evaluation:
         return Evaluation.from_subscores(value)
     if isinstance(value, SubScore):
         return Evaluation.from_subscores([value])
-    if hasattr(value, "item") and not hasattr(value, "__len__"):  # a numpy or torch scalar
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a scalar of numpy, torch and the like
         return _evaluation(value.item())
     msg = (
         "expected a bool, a number, an EvaluationResult, a dict with 'reward' or a list of SubScore, "
@@ -191,13 +227,22 @@ def _evaluation(value: Any) -> Evaluation:
 
 
 def _evaluation_from_dict(value: dict[str, Any]) -> Evaluation:
+    """Read a dict as the reference does: keys that an evaluation does not have are part of its info."""
     if "reward" not in value:
         msg = f"the dict has no 'reward', only {', '.join(map(repr, value)) or 'nothing'}"
         raise TypeError(msg)
-    known = {"reward", "done", "content", "info", "isError", "subscores"}
-    fields = {key: item for key, item in value.items() if key in known}
-    extra = {key: item for key, item in value.items() if key not in known}
+    fields = {key: item for key, item in value.items() if key in _EVALUATION_KEYS}
+    info = {**(fields.pop("info", None) or {}), **{key: value[key] for key in value.keys() - _EVALUATION_KEYS}}
     subscores = fields.pop("subscores", None)
-    scores = subscores and [SubScore(**item) if isinstance(item, dict) else item for item in subscores]
-    info = {**(fields.pop("info", None) or {}), **extra}
-    return _evaluation(Evaluation(**fields, info=info, subscores=scores))
+    if subscores is not None:
+        subscores = [_subscore(item) for item in subscores]
+    return _evaluation(Evaluation(**fields, info=info, subscores=subscores))
+
+
+def _subscore(value: Any) -> SubScore:
+    if isinstance(value, SubScore):
+        return value
+    if isinstance(value, dict):
+        return SubScore(**value)
+    msg = f"a sub-score must be a SubScore or a dict of one, got {type(value).__name__} {value!r}"
+    raise TypeError(msg)

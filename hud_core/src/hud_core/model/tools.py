@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from hud_core.model.content import Content, TextContent, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @frozen(kw_only=True)
@@ -26,22 +29,30 @@ class Tool:
         return self.input_schema
 
 
+def _arguments(value: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if value is None else value
+
+
 @frozen
 class ToolCall:
     """One call of a tool, as an agent makes it."""
 
     name: str
-    arguments: dict[str, Any] = field(factory=dict, converter=lambda value: {} if value is None else value)
+    arguments: dict[str, Any] = field(factory=dict, converter=_arguments)
     id: str = ""
     """The model's own id of the call, empty when there is none."""
     annotation: str | None = None
+
+
+def _tuple(blocks: Iterable[Content]) -> tuple[Content, ...]:
+    return tuple(blocks)
 
 
 @frozen(kw_only=True)
 class ToolResult:
     """What a tool call gave; an error is a result too."""
 
-    content: tuple[Content, ...] = field(default=(), converter=tuple)
+    content: tuple[Content, ...] = field(default=(), converter=_tuple)
     structured_content: Any = field(alias="structuredContent", default=None)
     """The result as data, when it is more than text."""
     is_error: bool = field(alias="isError", default=False)
@@ -63,7 +74,7 @@ class ToolResult:
         return self.is_error
 
     @property
-    def structuredContent(self) -> Any:  # noqa: N802  the name that MCP code reads
+    def structuredContent(self) -> Any:  # noqa: ANN401, N802  data of any type, and the name that MCP code reads
         """The structured content, under its MCP name."""
         return self.structured_content
 
