@@ -18,12 +18,11 @@ from hud_core.providers import Command, Provider
 from hud_core.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hud_core.interfaces import Agent, Backend, Executor, Grader, ResultSink, TaskSink, TaskSource
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("hud_"))
-_MARKER = f"{hookspecs.PROJECT}_impl"
 
 
 class Failure(NamedTuple):
@@ -124,7 +123,7 @@ class Kernel:
                 self.failures.append(Failure(source, f"command {command.name!r} is provided by {first[1]} already"))
         return {name: command for name, (command, _) in sorted(found.items())}
 
-    def create_agent(self, name: str, **options: Any) -> Agent:  # noqa: ANN401  the agent's own options
+    def create_agent(self, name: str, **options: Any) -> Agent:
         """Make an agent from its name, or from the name of a model that an installed agent runs.
 
         Raises:
@@ -178,7 +177,7 @@ class Kernel:
     def _register(self, name: str, source: str, plugin: object) -> None:
         if self._manager.is_registered(plugin):
             return  # given to the kernel and installed as well: it is one plugin
-        problem = _problem(plugin)
+        problem = _problem(plugin, self._manager)
         if not problem:
             try:
                 self._manager.register(plugin, f"{len(self.plugins)}: {name} of {source}")
@@ -228,30 +227,19 @@ def _name_of(plugin: object) -> str:
     return plugin.__name__ if isinstance(plugin, ModuleType | type) else type(plugin).__name__
 
 
-def _problem(plugin: object) -> str:
+def _problem(plugin: object, manager: pluggy.PluginManager) -> str:
     """Say what pluggy would let pass or report badly: unknown hooks and hooks with another signature."""
     for name in dir(plugin):
-        found = inspect.getattr_static(plugin, name, None)  # a plugin's lazy names and properties stay asleep
-        options = _options_of(found)
-        if options is None and name in HOOKS and callable(found):
+        options = manager.parse_hookimpl_opts(plugin, name)
+        if options is not None:
+            if problem := _hook_problem(options.get("specname") or name, options, getattr(plugin, name)):
+                return problem
+        elif name in HOOKS and callable(inspect.getattr_static(plugin, name, None)):
             return f"hook {name!r} lacks the decorator @hookimpl"
-        if options is None:
-            continue
-        hook = options.get("specname") or name
-        if problem := _hook_problem(hook, options, getattr(plugin, name)):
-            return problem
     return ""
 
 
-def _options_of(function: object) -> dict[str, Any] | None:
-    """Give what ``@hookimpl`` was told; None for anything else, also for objects that have every attribute."""
-    if not inspect.isroutine(function) and not isinstance(function, staticmethod | classmethod):
-        return None
-    options = getattr(function, _MARKER, None)
-    return options if isinstance(options, dict) else None
-
-
-def _hook_problem(hook: str, options: dict[str, Any], function: Callable[..., object]) -> str:
+def _hook_problem(hook: str, options: Mapping[str, Any], function: Callable[..., object]) -> str:
     if hook not in HOOKS:
         # A plugin marks the hooks of a later kernel as optional, to work with this one too.
         return "" if options.get("optionalhook") else f"unknown hook {hook!r}{closest(hook, HOOKS)}"
