@@ -17,8 +17,8 @@ from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.errors import AgentError, ConfigError, GraderError, Verdict, describe, verdict_for
 from hud_core.job.grading import grade_with
 from hud_core.model.evaluation import Answer, StopReason
-from hud_core.model.events import Answered, Graded, Prompted, RolloutStarted, ToolCalled, ToolReturned
-from hud_core.trace import current_recorder, log_line
+from hud_core.model.events import Answered, Graded, LogLine, Prompted, RolloutStarted, ToolCalled, ToolReturned
+from hud_core.trace import current_recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,8 @@ class Failure(NamedTuple):
 class Attempt:
     """The phases of one attempt. `open` and `close` frame the others; all of them run in one task.
 
-    Its deadline moves with the phase; a `Watch` sees to it, and calls `expire`.
+    Its deadline moves with the phase; a `Watch` sees to it, and calls `expire`, which cancels the scope that the phase
+    runs in.
 
     Args:
         task: What is attempted.
@@ -54,16 +55,21 @@ class Attempt:
         recorder: Keeps what happens.
         timeouts: Deadlines of the phases.
         kernel: Provides the graders that the task names.
+        label: The task's label.
     """
 
     __slots__ = (
-        "answer", "deadline", "evaluation", "phase", "prompt", "session",
-        "_backend", "_kernel", "_opened", "_recorder", "_scope", "_task", "_timeouts",
+        "answer", "deadline", "evaluation", "is_expired", "phase", "prompt", "session",
+        "_backend", "_kernel", "_label", "_opened", "_recorder", "_scope", "_task", "_timeouts",
     )  # fmt: skip
 
-    def __init__(self, task: Task, backend: Backend, recorder: Recorder, timeouts: Timeouts, kernel: Kernel) -> None:
+    def __init__(
+        self, task: Task, backend: Backend, recorder: Recorder, timeouts: Timeouts, kernel: Kernel, label: str
+    ) -> None:
         self.phase = "open"
         self.deadline = math.inf
+        self.is_expired = False
+        """Whether a phase took too long."""
         self.session: Session | None = None
         self.prompt: Prompt | None = None
         self.answer: Answer | None = None
@@ -73,12 +79,14 @@ class Attempt:
         self._recorder = recorder
         self._timeouts = timeouts
         self._kernel = kernel
+        self._label = label
         self._opened: AbstractAsyncContextManager[Session] | None = None
         self._scope: anyio.CancelScope | None = None
 
     def expire(self) -> None:
         """End the phase that took too long."""
         if self._scope is not None:
+            self.is_expired = self.phase != "agent"  # an agent that is out of time is graded as it stands
             self._scope.cancel()
 
     def _enter(self, phase: str) -> None:
@@ -89,29 +97,54 @@ class Attempt:
     # --- the whole ----------------------------------------------------------------------------------------------------
 
     async def run(
-        self, agent: Agent, shown: ToolFilter, *, max_steps: int, seed: int | None = None, number: int = 1
+        self,
+        agent: Agent,
+        shown: ToolFilter,
+        scope: anyio.CancelScope,
+        *,
+        max_steps: int,
+        seed: int | None = None,
+        number: int = 1,
     ) -> Failure | None:
-        """Run every phase, and say why there is no score, if there is none. Only cancellation is raised."""
+        """Run every phase, and say why there is no score, if there is none.
+
+        Args:
+            agent: Attempts the task.
+            shown: The tools that it may use.
+            scope: The innermost cancel scope around this call; cancelled when a phase takes too long. It serves one
+                attempt after another, because a scope for each would cost a tenth of a small rollout.
+            max_steps: Model turns at the most.
+            seed: For backends that can seed an environment.
+            number: Counts the attempts at the rollout.
+
+        Raises:
+            CancelledError: The scope, or one around it, was cancelled; `outcome` says what there is then.
+        """
+        self._scope = scope
         token = current_recorder.set(self._recorder)
         try:
-            with anyio.CancelScope() as scope:
-                self._scope = scope
-                try:
-                    await self.open(seed=seed, number=number)
-                    await self.ask(agent, shown, max_steps=max_steps)
-                    self._scope = scope
-                    await self.grade()
-                finally:
-                    await self.close()
+            await self.open(seed=seed, number=number)
+            await self.ask(agent, shown, max_steps=max_steps)
+            self._scope = scope
+            await self.grade()
+            scope.shield = True  # like `close`, for one scope less on the path that nearly all rollouts go
+            await self._tear_down()
         except Exception as error:  # noqa: BLE001  a rollout's error is its outcome, never its siblings'
+            await self.close()
             return failure_of(error, self.phase)
+        except BaseException:  # cancellation
+            scope.shield = False
+            await self.close()
+            raise
         finally:
+            scope.shield = False
             current_recorder.reset(token)
-        if scope.cancelled_caught and self.evaluation is None:
-            return self._timed_out()
         return None
 
-    def _timed_out(self) -> Failure:
+    def outcome(self) -> Failure | None:
+        """Say why an attempt that took too long has no score, if it has none."""
+        if self.evaluation is not None:  # only the teardown was late
+            return None
         seconds = getattr(self._timeouts, self.phase)
         return failure_of(TimeoutError(f"phase {self.phase!r} took longer than its {seconds:g} s"), self.phase)
 
@@ -125,7 +158,7 @@ class Attempt:
         record(
             RolloutStarted(
                 rollout=record.rollout,
-                task=task.label,
+                task=self._label,
                 scenario=task.scenario,
                 args=task.args,
                 attempt=number,
@@ -203,22 +236,27 @@ class Attempt:
         return evaluation
 
     async def close(self) -> None:
-        """Tear the environment down, whatever happened, within the deadline for it.
+        """Tear the environment down, whatever happened, within the deadline for it."""
+        if self._opened is None:
+            return
+        with anyio.CancelScope(shield=True) as self._scope:
+            await self._tear_down()
+        if self._scope.cancelled_caught:
+            self._log(f"teardown took longer than {self._timeouts.close:g} s and was given up")
 
-        A teardown that fails changes no outcome: it is recorded as a line of log.
-        """
+    async def _tear_down(self) -> None:
+        """Leave the environment. A teardown that fails changes no outcome: it is recorded as a line of log."""
         opened, self._opened = self._opened, None
         if opened is None:
             return
-        failed, self.deadline = self.deadline, time.monotonic() + self._timeouts.close
-        with anyio.CancelScope(shield=True) as self._scope:
-            try:
-                await opened.__aexit__(None, None, None)
-            except Exception as error:  # noqa: BLE001  protects the outcome from the teardown
-                log_line(f"teardown failed: {describe(error)}{_place(error)}", source="teardown")
-        if self._scope.cancelled_caught:
-            log_line(f"teardown took longer than {self._timeouts.close:g} s and was given up", source="teardown")
-        self.deadline = failed
+        self.deadline = time.monotonic() + self._timeouts.close
+        try:
+            await opened.__aexit__(None, None, None)
+        except Exception as error:  # noqa: BLE001  protects the outcome from the teardown
+            self._log(f"teardown failed: {describe(error)}{_place(error)}")
+
+    def _log(self, text: str) -> None:
+        self._recorder(LogLine(rollout=self._recorder.rollout, text=text, time=time.time(), source="teardown"))
 
 
 def _observer(recorder: Recorder) -> Callable[[ToolCall, ToolResult | None], None]:

@@ -72,7 +72,7 @@ class EvalContext:
         self.result: Rollout | None = None
         """The rollout's record, once the block has been left."""
         self._recorder = Recorder(self.trace_id)
-        self._attempt = Attempt(task, backend, self._recorder, timeouts, kernel)
+        self._attempt = Attempt(task, backend, self._recorder, timeouts, kernel, task.label)
         self._timeouts = timeouts
         self._seed = seed
         self._started = time.time()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from attrs import field, frozen
 
 from hud_core.errors import ConfigError
@@ -69,6 +70,8 @@ class Unit:
     agent: int
     """Which of the job's agents and variants."""
     repeat: int
+    label: str
+    """The task's label."""
 
     @property
     def task_key(self) -> str:
@@ -120,15 +123,49 @@ def _not_tasks(value: object) -> ConfigError:
     return ConfigError(f"expected a Task, tasks or the name of a source, got {type(value).__name__} {value!r}")
 
 
-def task_units(task: Task, index: int, contestants: int, group: int) -> Iterator[Unit]:
-    """Give the rollouts of one task."""
-    for agent in range(contestants):
-        for repeat in range(group):
-            yield Unit(task, index, agent, repeat)
+class Units:
+    """The rollouts that a job is to run, handed out one by one to any number of workers.
 
+    Args:
+        spec: The job.
+        contestants: How many agents and variants attempt each task.
+    """
 
-def count_units(tasks: Tasks, contestants: int, group: int) -> int | None:
-    """Count the rollouts, or give None for tasks that come as a stream."""
-    if isinstance(tasks, Task):
-        return contestants * group
-    return len(tasks) * contestants * group if isinstance(tasks, Sequence) and not isinstance(tasks, str) else None
+    def __init__(self, spec: JobSpec, contestants: int) -> None:
+        self._contestants = contestants
+        self._group = spec.group
+        tasks = [spec.tasks] if isinstance(spec.tasks, Task) else spec.tasks
+        self._now: Iterator[Unit] | None = None
+        self.total: int | None = None
+        """How many there are; None while the source is still being read."""
+        if isinstance(tasks, Sequence) and not isinstance(tasks, str):
+            self.total = len(tasks) * contestants * spec.group
+            self._now = (unit for index, task in enumerate(tasks) for unit in self._of(_checked(task), index))
+            return
+        self._later = self._stream(stream_tasks(tasks, spec.kernel))
+        self._lock = anyio.Lock(fast_acquire=True)
+
+    async def next(self) -> Unit | None:
+        """Give the next rollout, or None when there is none.
+
+        Raises:
+            HudError: The source cannot be read.
+        """
+        if self._now is not None:  # no lock needed, which costs as much as a tenth of a small rollout
+            return next(self._now, None)
+        async with self._lock:
+            return await anext(self._later, None)
+
+    async def _stream(self, tasks: AsyncIterator[Task]) -> AsyncIterator[Unit]:
+        count = 0
+        async for task in tasks:
+            for unit in self._of(task, count):
+                yield unit
+            count += 1
+        self.total = count * self._contestants * self._group
+
+    def _of(self, task: Task, index: int) -> Iterator[Unit]:
+        label = task.label
+        for contestant in range(self._contestants):
+            for repeat in range(self._group):
+                yield Unit(task, index, contestant, repeat, label)

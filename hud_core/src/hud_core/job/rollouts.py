@@ -38,7 +38,7 @@ class RolloutRun:
         publish: Told of each event, for sinks.
     """
 
-    __slots__ = ("contestant", "failed", "fingerprint", "job_id", "recorder", "rollout_id", "started", "unit")
+    __slots__ = ("attempt", "contestant", "failed", "fingerprint", "job_id", "recorder", "rollout_id", "started", "unit")
 
     def __init__(
         self,
@@ -56,18 +56,29 @@ class RolloutRun:
         self.fingerprint = fingerprint
         self.recorder = Recorder(rollout_id, publish)
         self.failed: tuple[FailedAttempt, ...] = ()
+        self.attempt: Attempt | None = None
         self.started = time.time()
 
-    async def run(self, spec: JobSpec, backend: Backend, shown: ToolFilter, watch: Watch) -> Rollout:
-        """Attempt the rollout until it has a score or no attempt is left. Only cancellation is raised."""
+    async def run(
+        self, spec: JobSpec, backend: Backend, shown: ToolFilter, watch: Watch, scope: anyio.CancelScope
+    ) -> Rollout:
+        """Attempt the rollout until it has a score or no attempt is left.
+
+        Raises:
+            CancelledError: The scope, or one around it, was cancelled; `cancelled` gives the record then.
+        """
         while True:
             self.started = time.time()
-            attempt = Attempt(self.unit.task, backend, self.recorder, spec.timeouts, spec.kernel)
+            attempt = Attempt(
+                self.unit.task, backend, self.recorder, spec.timeouts, spec.kernel, self.unit.label
+            )
+            self.attempt = attempt
             watch.add(attempt)
             try:
                 failure = await attempt.run(
                     for_task(self.contestant.agent, self.unit.task),
                     shown,
+                    scope,
                     max_steps=spec.max_steps,
                     seed=None if spec.seed is None else spec.seed + self.unit.repeat,
                     number=len(self.failed) + 1,
@@ -83,9 +94,16 @@ class RolloutRun:
             self._remember(failure)
             await anyio.sleep(wait)
 
-    def stopped(self) -> Rollout:
-        """Give the record of a rollout that was stopped on the way."""
-        return self._record(status=Status.INVALID, cause=Cause.CANCELLED, error="the job was stopped")
+    def cancelled(self) -> tuple[Rollout, bool]:
+        """Give the record of a rollout that was cancelled, and whether it ended: its own deadline ended it."""
+        attempt = self.attempt
+        if attempt is None or not attempt.is_expired:
+            return self._record(status=Status.INVALID, cause=Cause.CANCELLED, error="the job was stopped"), False
+        failure = attempt.outcome()
+        if failure is None:
+            return self._scored(attempt), True
+        self._note(failure, None)
+        return self._invalid(attempt, failure), True
 
     def _note(self, failure: Failure, wait: float | None) -> None:
         self.recorder(
@@ -136,7 +154,7 @@ class RolloutRun:
             id=self.rollout_id,
             job_id=self.job_id,
             group_id=self.rollout_id.rpartition("/")[0],
-            task=unit.task.label,
+            task=unit.label,
             task_index=unit.index,
             agent=contestant.name,
             variant=contestant.variant,

@@ -16,9 +16,8 @@ from hud_core.kernel import Kernel
 
 if TYPE_CHECKING:
     from hud_core.interfaces import Agent, ResultSink
-    from hud_core.job.directory import RunDirectory
+    from hud_core.job.directory import Finished, RunDirectory
     from hud_core.job.result import Job
-    from hud_core.model.rollout import Rollout
 
 
 async def run(
@@ -113,13 +112,13 @@ async def run_job(spec: JobSpec, control: JobControl) -> Job:
         runner.directory.close()
 
 
-def _open(path: Path, spec: JobSpec, runner: Runner) -> tuple[RunDirectory, dict[str, Rollout]]:
-    from hud_core.job.directory import RunDirectory, read_rollouts
+def _open(path: Path, spec: JobSpec, runner: Runner) -> tuple[RunDirectory, dict[str, Finished]]:
+    from hud_core.job.directory import RunDirectory, read_scored
 
     if not spec.resume:
         return RunDirectory.create(path, _manifest(spec, runner)), {}
     directory = RunDirectory.reopen(path)
-    return directory, {rollout.id: rollout for rollout in read_rollouts(path) if rollout.is_scored}
+    return directory, read_scored(path)
 
 
 def _manifest(spec: JobSpec, runner: Runner) -> dict[str, Any]:

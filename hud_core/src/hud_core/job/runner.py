@@ -14,7 +14,7 @@ from hud_core.errors import HudError
 from hud_core.job.backends import Backends
 from hud_core.job.contestants import make_contestants
 from hud_core.job.fingerprint import Decision, Fingerprints, compare
-from hud_core.job.plan import Unit, count_units, stream_tasks, task_units
+from hud_core.job.plan import Unit, Units
 from hud_core.job.result import Job
 from hud_core.job.rollouts import RolloutRun
 from hud_core.job.sinks import Sinks
@@ -23,14 +23,14 @@ from hud_core.model.events import JobFinished, JobStarted, RolloutFinished
 from hud_core.model.rollout import Rollout
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from hud_core.job.control import JobControl
-    from hud_core.job.directory import RunDirectory
+    from hud_core.job.directory import Finished, RunDirectory
     from hud_core.job.plan import JobSpec
 
 SYNC_SECONDS = 1.0
 """How often the run directory is synced, and the events of rollouts that are still running are written."""
+TURN_SECONDS = 0.001
+"""How long workers may go on without a wait before everything else has its turn."""
 
 
 class Runner:
@@ -49,7 +49,7 @@ class Runner:
         self.job_id = job_id
         self.directory: RunDirectory | None = None
         """Where rollouts are kept, or None."""
-        self.finished: dict[str, Rollout] = {}
+        self.finished: dict[str, Finished] = {}
         """What an earlier run of the job finished, by id."""
         self.contestants = make_contestants(spec)
         self._shown = ToolFilter(spec.allowed_tools, spec.disallowed_tools)
@@ -60,8 +60,8 @@ class Runner:
         self._live: dict[str, RolloutRun] = {}
         self._backends = Backends(spec.kernel, spec.backend)
         self._ids: set[str] = set()
-        self._units: AsyncIterator[Unit] = self._stream_units()
-        self._next_unit = anyio.Lock(fast_acquire=True)
+        self._gave_way = 0.0
+        self._units = Units(spec, len(self.contestants))
 
     async def run(self) -> Job:
         """Run every unit, and give what there is.
@@ -70,7 +70,7 @@ class Runner:
             RunDirectoryError: The run directory cannot be written; the job stops at once.
             HudError: The source of the tasks cannot be read.
         """
-        self.progress.total = count_units(self.spec.tasks, len(self.contestants), self.spec.group)
+        self.progress.total = self._units.total
         try:
             async with anyio.create_task_group() as background:
                 self._sinks.start(background)
@@ -103,23 +103,29 @@ class Runner:
                 tasks.cancel_scope.cancel()
 
     async def _work(self) -> None:
-        """Take units until there are none."""
-        while True:
-            await anyio.lowlevel.checkpoint()  # a rollout may never wait; others must have their turn all the same
-            async with self._next_unit:
-                unit = await anext(self._units, None)
-            if unit is None:
-                return
-            await self._run_unit(unit)
+        """Take units until there are none, in a new cancel scope after each rollout that took too long."""
+        is_done = False
+        while not is_done:
+            with anyio.CancelScope() as scope:
+                is_done = await self._work_within(scope)
 
-    async def _stream_units(self) -> AsyncIterator[Unit]:
-        spec = self.spec
-        count = 0
-        async for task in stream_tasks(spec.tasks, spec.kernel):
-            for unit in task_units(task, count, len(self.contestants), spec.group):
-                yield unit
-            count += 1
-        self.progress.total = count * len(self.contestants) * spec.group
+    async def _work_within(self, scope: anyio.CancelScope) -> bool:
+        """Take units until there are none (true), or one took too long and the scope is cancelled (false)."""
+        while not scope.cancel_called:
+            await self._give_way()
+            unit = await self._units.next()
+            if unit is None:
+                self.progress.total = self._units.total
+                return True
+            await self._run_unit(unit, scope)
+        return False
+
+    async def _give_way(self) -> None:
+        """Let everything else have its turn now and then: a rollout that never waits gives none."""
+        now = time.monotonic()
+        if now - self._gave_way > TURN_SECONDS:
+            await anyio.lowlevel.checkpoint()
+            self._gave_way = time.monotonic()
 
     def _rollout_id(self, unit: Unit) -> str:
         contestant = self.contestants[unit.agent].key
@@ -129,13 +135,13 @@ class Runner:
         self._ids.add(name)
         return name
 
-    async def _run_unit(self, unit: Unit) -> None:
+    async def _run_unit(self, unit: Unit, scope: anyio.CancelScope) -> None:
         contestant = self.contestants[unit.agent]
         rollout_id = self._rollout_id(unit)
         fingerprint = self._fingerprints.of(unit.task, contestant.agent) if self.directory is not None else None
         earlier = self.finished.get(rollout_id)
         if earlier is not None and compare(earlier.fingerprint, fingerprint) is Decision.REUSE:
-            self._keep(unit, earlier)
+            self._keep(unit, earlier.rollout())
             self.progress.reused += 1
             return
         publish = self._sinks.publish if self._sinks else None
@@ -143,10 +149,13 @@ class Runner:
         self._live[rollout_id] = rollout
         self.progress.running += 1
         try:
-            record = await rollout.run(self.spec, self._backends.of(unit.task), self._shown, self._watch)
+            record = await rollout.run(self.spec, self._backends.of(unit.task), self._shown, self._watch, scope)
         except anyio.get_cancelled_exc_class():
-            # stopped on the way: not in the run directory, so that a resumed job runs it
-            self._records[unit.index, unit.agent, unit.repeat] = rollout.stopped()
+            record, has_ended = rollout.cancelled()
+            if has_ended:
+                self._finish(rollout, record)
+            else:  # stopped on the way: not in the run directory, so that a resumed job runs it
+                self._records[unit.index, unit.agent, unit.repeat] = record
             raise
         finally:
             self.progress.running -= 1
