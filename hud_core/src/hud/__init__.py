@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hud._lazy import lazy
 
 if TYPE_CHECKING:
-    import hud.eval as eval  # noqa: A004, PLC0414  the module is callable: `hud.eval(task)`
+    from hud import eval  # noqa: A004  the module is callable: `hud.eval(task)`
     from hud_core import (
         Environment,
         EvalBatch,

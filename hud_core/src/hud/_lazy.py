@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 def lazy(
     module: str, homes: Mapping[str, str], plugins: Mapping[str, tuple[str, str]] | None = None
-) -> Callable[[str], Any]:
+) -> Callable[[str], object]:
     """Make the ``__getattr__`` of a facade module.
 
     Args:
@@ -18,12 +20,12 @@ def lazy(
         plugins: For each name that a plugin provides, where it lives and the distribution to install.
 
     Returns:
-        A function that imports a name on first use. It raises ImportError, naming the distribution, when a plugin is not
-        installed, and AttributeError for any other name.
+        A function that imports a name on first use. It raises ImportError, naming the distribution, when a plugin is
+        not installed, and AttributeError for any other name.
     """
     plugins = plugins or {}
 
-    def __getattr__(name: str) -> Any:  # noqa: N807  it becomes the module's own
+    def __getattr__(name: str) -> object:  # noqa: N807  it becomes the module's own
         if name in homes:
             return _load(homes[name])
         if name in plugins:
@@ -34,10 +36,10 @@ def lazy(
     return __getattr__
 
 
-def of_plugin(module: str, home: str, distribution: str) -> Callable[[str], Any]:
+def of_plugin(module: str, home: str, distribution: str) -> Callable[[str], object]:
     """Make the ``__getattr__`` of a facade module whose every name lives in one module of a plugin."""
 
-    def __getattr__(name: str) -> Any:  # noqa: N807  it becomes the module's own
+    def __getattr__(name: str) -> object:  # noqa: N807  it becomes the module's own
         if name.startswith("__"):
             msg = f"module {module!r} has no attribute {name!r}"
             raise AttributeError(msg)
@@ -46,12 +48,13 @@ def of_plugin(module: str, home: str, distribution: str) -> Callable[[str], Any]
     return __getattr__
 
 
-def _load(home: str) -> Any:
+def _load(home: str) -> object:
     module, _, name = home.partition(":")
-    return getattr(importlib.import_module(module), name)
+    value: object = getattr(importlib.import_module(module), name)
+    return value
 
 
-def _from_plugin(name: str, home: str, distribution: str) -> Any:
+def _from_plugin(name: str, home: str, distribution: str) -> object:
     package = home.partition(":")[0].partition(".")[0]
     try:
         return _load(home)

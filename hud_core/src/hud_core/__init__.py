@@ -7,9 +7,10 @@ tasks come from and where results go are hooks that plugins fill. Names are impo
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from hud_core.agents import ToolLoopAgent
     from hud_core.environment.environment import ConflictResolution, Environment
     from hud_core.environment.scenario import ScenarioHandle
@@ -111,13 +112,85 @@ _HOMES = {
 }  # fmt: skip
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604  the names are strings
-    *_MODULES,
+__all__ = [
+    "Agent",
+    "AgentAnswer",
+    "AgentError",
+    "Answer",
+    "ArgumentError",
+    "AudioContent",
+    "Backend",
+    "BackendError",
+    "BudgetError",
+    "Cause",
+    "Citation",
+    "Command",
+    "ConfigError",
+    "ConflictResolution",
+    "DefinitionError",
+    "EnvRef",
+    "Environment",
+    "EvalBatch",
+    "EvalContext",
+    "Evaluation",
+    "Executor",
+    "Grader",
+    "GraderError",
+    "Group",
+    "HudError",
+    "ImageContent",
+    "Job",
+    "JobControl",
+    "JobHandle",
+    "Kernel",
+    "LostError",
+    "Message",
+    "PluginError",
+    "Progress",
+    "Prompt",
+    "Provider",
+    "ProviderError",
+    "Registry",
+    "ResourceContent",
+    "ResultSink",
+    "Retries",
+    "Rollout",
+    "RolloutError",
+    "RunDirectoryError",
+    "ScenarioHandle",
+    "Session",
+    "SetupError",
+    "Solution",
+    "SolutionAgent",
+    "Status",
+    "StopReason",
+    "SubScore",
+    "Summary",
+    "SyncPlan",
+    "SyncReport",
+    "Task",
+    "TaskAgentConfig",
+    "TaskDataError",
+    "TaskSink",
+    "TaskSource",
+    "TextContent",
+    "Timeouts",
+    "Tool",
+    "ToolCall",
+    "ToolError",
+    "ToolLoopAgent",
+    "ToolResult",
+    "Toolbox",
+    "UnknownProviderError",
+    "Usage",
     "__version__",
+    "evaluate",
+    "hookimpl",
+    "run",
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from hud_core.entrypoints import installed_version
 
@@ -125,7 +198,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(importlib.import_module(f"hud_core.{_MODULES[name]}"), name)
+    value: object = getattr(importlib.import_module(f"hud_core.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

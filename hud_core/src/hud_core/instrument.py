@@ -60,7 +60,7 @@ def instrument(
         return {"result": _short(value)} if record_result else {}
 
     @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  the function's own result
         started = time.perf_counter()
         try:
             value = function(*args, **kwargs)
@@ -71,7 +71,7 @@ def instrument(
         return value
 
     @functools.wraps(function)
-    async def call_async(*args: Any, **kwargs: Any) -> Any:
+    async def call_async(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  as above
         started = time.perf_counter()
         try:
             value = await function(*args, **kwargs)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from hud_core.environment.session import Session, Toolbox
+from hud_core.model.task import Task
+from hud_core.model.tools import ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer, SubScore
     from hud_core.model.events import Event
-    from hud_core.model.task import EnvRef, Recipe, Task
-    from hud_core.model.tools import ToolCall
+    from hud_core.model.task import EnvRef, Recipe
 
 __all__ = [
     "Agent", "Backend", "Executor", "Grader", "JobHandle", "ResultSink", "Session", "Solution", "SolutionAgent",

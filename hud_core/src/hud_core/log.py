@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 
 class Logger(Protocol):
     """**Protocol:** what the kernel asks of a logger."""
 
-    def debug(self, event: str, **data: Any) -> Any:
+    def debug(self, event: str, **data: object) -> object:
         """Log something for developers."""
 
-    def info(self, event: str, **data: Any) -> Any:
+    def info(self, event: str, **data: object) -> object:
         """Log something."""
 
-    def warning(self, event: str, **data: Any) -> Any:
+    def warning(self, event: str, **data: object) -> object:
         """Log something that people should look at."""
 
 
 def logger() -> Logger:
-    """Give the logger ``hud``, as structlog is configured by the program; records go to the standard library's logging."""
+    """Give the logger ``hud``; its records go to the standard library's logging, where the program sends them on."""
     import logging
 
     import structlog

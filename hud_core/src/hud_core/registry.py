@@ -104,7 +104,7 @@ class Registry(Mapping[str, Provider[T]], Generic[T]):
         self[name]
         return self._sources[name]
 
-    def create(self, name: str, /, **options: Any) -> T:  # noqa: ANN401  the provider's own options
+    def create(self, name: str, /, **options: Any) -> T:
         """Import what `name` provides and make one.
 
         Raises:

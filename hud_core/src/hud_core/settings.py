@@ -1,13 +1,15 @@
-"""Settings: process environment, then ``./.env``, then ``~/.hud/.env``, then the default. Read when they are asked for."""
+"""Settings: process environment, then ``./.env``, then ``~/.hud/.env``, then the default; read when asked for."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hud_core.errors import ConfigError, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _TEXT = {
     "api_key": ("HUD_API_KEY", None),
@@ -42,7 +44,7 @@ _FALSE = {"0", "false", "no", "off"}
 class Settings:
     """The settings as attributes, such as ``settings.openai_api_key``; any other key of a ``.env`` file is one too.
 
-    Nothing is remembered: a change of the environment or of a file is seen by the next read. Secrets are not in the repr.
+    Nothing is remembered: a change of the environment or of a file is seen by the next read. The repr hides secrets.
 
     Args:
         environ: The process environment by default.
@@ -57,7 +59,7 @@ class Settings:
         self._environ = environ
         self._files = files
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  each setting has a type of its own
         if name.startswith("_"):
             raise AttributeError(name)
         variable, default = FIELDS.get(name, (name.upper(), None))

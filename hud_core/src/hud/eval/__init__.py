@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from hud._lazy import lazy
 
 if TYPE_CHECKING:
-    from hud_core import EvalBatch, EvalContext, Task
-    from hud_core.job.evaluate import evaluate
+    from contextlib import AbstractAsyncContextManager
+
+    from hud_core import EvalBatch, EvalContext, Task, evaluate
 
 __all__ = ["EvalBatch", "EvalContext", "Task", "evaluate"]
 
@@ -33,11 +34,11 @@ __getattr__ = lazy(
 class _Callable(ModuleType):
     """A module that can be called: importing `hud.eval.task` would otherwise hide the function `hud.eval`."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> AbstractAsyncContextManager[Any]:
         """Open rollouts that you drive yourself; see `hud_core.evaluate`."""
-        from hud_core import evaluate
+        import hud_core
 
-        return evaluate(*args, **kwargs)
+        return hud_core.evaluate(*args, **kwargs)
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -54,6 +54,11 @@ class BaseAgentConfig:
     """`fnmatch` patterns; tools that match one are hidden from the model."""
 
     @classmethod
+    def names(cls) -> list[str]:
+        """Name the settings that there are."""
+        return [attribute.name for attribute in attrs.fields(cls)]
+
+    @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
         """Read settings, given by name.
 
@@ -61,7 +66,7 @@ class BaseAgentConfig:
             ConfigError: A setting is unknown, given twice or of the wrong type.
         """
         named = _without_aliases(options)
-        known = [attribute.name for attribute in attrs.fields(cls)]
+        known = cls.names()
         if unknown := [name for name in named if name not in known]:
             problems = "; ".join(f"unknown setting {name!r}{closest(name, known)}" for name in unknown)
             raise ConfigError(f"{problems} (there are {', '.join(known)})")

@@ -126,7 +126,8 @@ def _kinds(schema: Schema, definitions: dict[str, Schema], seen: set[str]) -> It
         yield "open"
     if kind == "number" or "properties" in schema or "uniqueItems" in schema or schema.get("format") == "decimal":
         yield "checked"
-    if (kind == "array" and not schema.keys() & {"items", "prefixItems"}) or schema.get("additionalProperties") is True:
+    untyped = {"array": ("items", "prefixItems"), "object": ("properties", "additionalProperties")}.get(str(kind))
+    if (untyped and not schema.keys() & set(untyped)) or schema.get("additionalProperties") is True:
         yield "open"
     for key in ("anyOf", "oneOf", "prefixItems"):
         for part in schema.get(key, ()):

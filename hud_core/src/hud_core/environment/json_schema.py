@@ -28,7 +28,11 @@ def publish(types: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
     Raises:
         TypeError: A type has no JSON form.
     """
-    schemas, shared = msgspec.json.schema_components(types, schema_hook=_custom, ref_template=REFERENCE + "{name}")
+    try:
+        schemas, shared = msgspec.json.schema_components(types, schema_hook=_custom, ref_template=REFERENCE + "{name}")
+    except KeyError as error:  # how msgspec takes it
+        msg = f"two different types have one name, {type_name(error.args[0])}"
+        raise TypeError(msg) from error
     definitions: dict[str, Schema] = {}
     for name, definition in shared.items():
         definitions[name] = _lift(definition, definitions, shared)

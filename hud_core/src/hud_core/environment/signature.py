@@ -107,7 +107,7 @@ class Signature:
 
     def _unknown(self, name: Any) -> str:
         known = ", ".join(self.parameters) or "none"
-        return f"unknown parameter {name!r}{closest(str(name), self.parameters)}; it takes {known}"
+        return f"unknown parameter {name!r}; it takes {known}{closest(str(name), self.parameters)}"
 
     def _schema(self, schemas: list[Schema], definitions: dict[str, Schema]) -> Schema:
         properties = dict(zip(self.parameters, schemas, strict=True))

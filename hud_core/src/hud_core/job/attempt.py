@@ -58,13 +58,13 @@ class Attempt:
         label: The task's label.
     """
 
-    __slots__ = (
+    __slots__ = (  # noqa: RUF023  public names first
         "answer", "deadline", "evaluation", "is_expired", "phase", "prompt", "session",
         "_backend", "_kernel", "_label", "_opened", "_recorder", "_scope", "_task", "_timeouts",
     )  # fmt: skip
 
     def __init__(
-        self, task: Task, backend: Backend, recorder: Recorder, timeouts: Timeouts, kernel: Kernel, label: str
+        self, task: Task, backend: Backend, recorder: Recorder, *, timeouts: Timeouts, kernel: Kernel, label: str
     ) -> None:
         self.phase = "open"
         self.deadline = math.inf

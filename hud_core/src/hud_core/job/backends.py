@@ -43,5 +43,7 @@ class Backends:
         """Close every backend, and agents with them, all at once, within a deadline, whatever happened."""
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             async with anyio.create_task_group() as tasks:
-                for resource in [*self._made.values(), *agents]:
-                    tasks.start_soon(resource.aclose)
+                for backend in self._made.values():
+                    tasks.start_soon(backend.aclose)
+                for agent in agents:
+                    tasks.start_soon(agent.aclose)

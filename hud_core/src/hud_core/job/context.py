@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
@@ -17,6 +16,7 @@ from hud_core.model.rollout import Rollout, Status
 from hud_core.trace import Recorder, current_recorder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from hud_core.environment.session import Toolbox
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class EvalContext:
     """One rollout that the code in the ``with`` block drives: its prompt, its tools, its answer, its reward.
 
-    The environment is set up on entering; on leaving, the last answer that was submitted is graded and everything is torn
-    down. Enter, use and leave it in one task.
+    The environment is set up on entering; on leaving, the last answer that was submitted is graded and everything is
+    torn down. Enter, use and leave it in one task.
 
     Raises:
         RolloutError: On entering, when there is no prompt; on leaving, when grading failed.
@@ -72,7 +72,7 @@ class EvalContext:
         self.result: Rollout | None = None
         """The rollout's record, once the block has been left."""
         self._recorder = Recorder(self.trace_id)
-        self._attempt = Attempt(task, backend, self._recorder, timeouts, kernel, task.label)
+        self._attempt = Attempt(task, backend, self._recorder, timeouts=timeouts, kernel=kernel, label=task.label)
         self._timeouts = timeouts
         self._seed = seed
         self._started = time.time()
@@ -159,7 +159,7 @@ class EvalContext:
 
     # --- the block ----------------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> EvalContext:
+    async def __aenter__(self) -> Self:
         self._token = current_recorder.set(self._recorder)
         try:
             with anyio.fail_after(self._timeouts.setup):

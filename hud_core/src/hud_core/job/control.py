@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import TYPE_CHECKING
 
-import anyio
 from attrs import define, field
+
+if TYPE_CHECKING:
+    import anyio
 
 
 @define

@@ -24,9 +24,8 @@ import mimetypes
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import attrs
 import msgspec
@@ -37,20 +36,24 @@ from hud_core.model.content import AudioContent, Content, ImageContent, Resource
 from hud_core.model.events import Event, Prompted, ToolReturned
 from hud_core.model.rollout import Fingerprint, Rollout, Status
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
 FORMAT = 1
 RUNS = Path(".hud") / "runs"
 """Where run directories are, below the folder that a job is started in."""
 
-_encoder = msgspec.json.Encoder(enc_hook=lambda value: _fallback(value))
-_rollout_decoder = msgspec.json.Decoder(Rollout)
 
-
-def _fallback(value: Any) -> Any:
+def _fallback(value: object) -> object:
     """Write what a user put into info or metadata: as data if it has any, as its repr otherwise."""
     try:
         return to_json_data(value)
     except TypeError:
         return repr(value)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_fallback)
+_rollout_decoder = msgspec.json.Decoder(Rollout)
 
 
 class LineFile:

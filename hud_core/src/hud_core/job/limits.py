@@ -32,7 +32,7 @@ class Timeouts:
 class Retries:
     """When a failed attempt is tried again, by cause.
 
-    The wait doubles with each attempt, with jitter of up to a half, and is never less than a provider's ``Retry-After``.
+    The wait doubles with each attempt, with jitter of up to a half; it is never less than a provider's ``Retry-After``.
     """
 
     attempts: int = 3
@@ -46,6 +46,7 @@ class Retries:
         """Say how many seconds to wait after attempt number `attempt` failed, or None not to try again."""
         if attempt >= self.attempts or not verdict.retry or verdict.cause not in self.causes:
             return None
-        backoff = min(self.delay * 2 ** (attempt - 1), self.max_delay) * (1 + random.random() / 2)  # noqa: S311
+        backoff: float = min(self.delay * 2 ** (attempt - 1), self.max_delay)
+        backoff *= 1 + random.random() / 2  # noqa: S311  jitter keeps nothing secret
         asked = error.retry_after if isinstance(error, ProviderError) and error.retry_after else 0.0
         return max(backoff, asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 from attrs import field, frozen
@@ -13,10 +13,8 @@ from attrs import field, frozen
 from hud_core.errors import ConfigError
 from hud_core.interfaces import Agent, ResultSink
 from hud_core.job.limits import Retries, Timeouts
+from hud_core.kernel import Kernel
 from hud_core.model.task import Task
-
-if TYPE_CHECKING:
-    from hud_core.kernel import Kernel
 
 Tasks = Task | Iterable[Task] | AsyncIterable[Task] | str
 

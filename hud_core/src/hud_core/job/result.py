@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from hud_core.job.statistics import PASS_THRESHOLD, Summary, pass_at_k, pass_hat
 from hud_core.model.rollout import Rollout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @frozen(kw_only=True)
@@ -48,7 +47,7 @@ class Job:
 
     id: str
     name: str
-    rollouts: tuple[Rollout, ...] = field(converter=tuple, repr=lambda rollouts: f"<{len(rollouts)}>")
+    rollouts: tuple[Rollout, ...] = field(repr=lambda rollouts: f"<{len(rollouts)}>")
     """In the order task, agent, variant, repeat; those that never began are not among them."""
     total: int
     """Rollouts that were asked for."""

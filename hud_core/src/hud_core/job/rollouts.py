@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -38,7 +38,17 @@ class RolloutRun:
         publish: Told of each event, for sinks.
     """
 
-    __slots__ = ("attempt", "contestant", "failed", "fingerprint", "job_id", "recorder", "rollout_id", "started", "unit")
+    __slots__ = (
+        "attempt",
+        "contestant",
+        "failed",
+        "fingerprint",
+        "job_id",
+        "recorder",
+        "rollout_id",
+        "started",
+        "unit",
+    )
 
     def __init__(
         self,
@@ -46,6 +56,7 @@ class RolloutRun:
         rollout_id: str,
         job_id: str,
         contestant: Contestant,
+        *,
         fingerprint: Fingerprint | None,
         publish: Callable[[Event], None] | None,
     ) -> None:
@@ -70,7 +81,12 @@ class RolloutRun:
         while True:
             self.started = time.time()
             attempt = Attempt(
-                self.unit.task, backend, self.recorder, spec.timeouts, spec.kernel, self.unit.label
+                self.unit.task,
+                backend,
+                self.recorder,
+                timeouts=spec.timeouts,
+                kernel=spec.kernel,
+                label=self.unit.label,
             )
             self.attempt = attempt
             watch.add(attempt)
@@ -148,7 +164,7 @@ class RolloutRun:
             answer=attempt.answer,
         )
 
-    def _record(self, **outcome: object) -> Rollout:
+    def _record(self, **outcome: Any) -> Rollout:
         unit, contestant = self.unit, self.contestant
         return Rollout(
             id=self.rollout_id,
@@ -164,5 +180,5 @@ class RolloutRun:
             seconds=time.time() - self.started,
             attempts=self.failed,
             fingerprint=self.fingerprint,
-            **outcome,  # type: ignore[arg-type]  the callers above name the fields
+            **outcome,
         )

@@ -20,12 +20,12 @@ from hud_core.job.rollouts import RolloutRun
 from hud_core.job.sinks import Sinks
 from hud_core.job.watch import Watch
 from hud_core.model.events import JobFinished, JobStarted, RolloutFinished
-from hud_core.model.rollout import Rollout
 
 if TYPE_CHECKING:
     from hud_core.job.control import JobControl
     from hud_core.job.directory import Finished, RunDirectory
     from hud_core.job.plan import JobSpec
+    from hud_core.model.rollout import Rollout
 
 SYNC_SECONDS = 1.0
 """How often the run directory is synced, and the events of rollouts that are still running are written."""
@@ -145,7 +145,7 @@ class Runner:
             self.progress.reused += 1
             return
         publish = self._sinks.publish if self._sinks else None
-        rollout = RolloutRun(unit, rollout_id, self.job_id, contestant, fingerprint, publish)
+        rollout = RolloutRun(unit, rollout_id, self.job_id, contestant, fingerprint=fingerprint, publish=publish)
         self._live[rollout_id] = rollout
         self.progress.running += 1
         try:
@@ -217,7 +217,7 @@ class Runner:
         return Job(
             id=self.job_id,
             name=self.spec.name,
-            rollouts=records,
+            rollouts=tuple(records),
             total=max(self.progress.total or 0, len(records)),
             directory=None if self.directory is None else self.directory.path,
             stopped=self.control.stopped,

@@ -75,7 +75,8 @@ class SinkQueue:
         """What went wrong, in one line; None when nothing did."""
         if not (self.lost or self.failed or self.last_error):
             return None
-        return f"result sink {self.name}: {self.lost} events lost, {self.failed} failed; last error: {self.last_error or 'none'}"
+        last = self.last_error or "none"
+        return f"result sink {self.name}: {self.lost} events lost, {self.failed} failed; last error: {last}"
 
 
 class Sinks:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from hud_core.job.limits import Timeouts
+if TYPE_CHECKING:
+    from hud_core.job.limits import Timeouts
 
 PRECISION = 0.05
 """How late a phase may end, as a share of the shortest timeout."""

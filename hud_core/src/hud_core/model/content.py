@@ -61,7 +61,8 @@ def text_of(content: tuple[Content, ...]) -> str:
     """Join the text of content blocks, one block a line; blocks without text are left out."""
     if len(content) == 1:  # nearly always
         return getattr(content[0], "text", None) or ""
-    return "\n".join(block.text for block in content if getattr(block, "text", None))  # type: ignore[union-attr]
+    texts = (getattr(block, "text", None) for block in content)
+    return "\n".join(text for text in texts if text)
 
 
 @frozen(kw_only=True)

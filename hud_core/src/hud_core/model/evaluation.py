@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import Attribute, field, frozen
 
 from hud_core.model.content import Citation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 T = TypeVar("T")
 
@@ -55,9 +58,13 @@ def _finite(_: object, attribute: Attribute[float], value: object) -> None:
         raise ValueError(msg)
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> object:
     """Turn True and False into 1.0 and 0.0; leave the judgement of anything else to the validator."""
     return float(value) if isinstance(value, bool | int) else value
+
+
+def _tuple(value: Iterable[SubScore] | None) -> tuple[SubScore, ...] | None:
+    return None if value is None else tuple(value)
 
 
 @frozen(kw_only=True)
@@ -88,9 +95,7 @@ class Evaluation:
     info: dict[str, Any] = field(factory=dict)
     is_error: bool = field(alias="isError", default=False)
     """Grading itself failed: the rollout is invalid and the reward does not count."""
-    subscores: tuple[SubScore, ...] | None = field(
-        default=None, converter=lambda value: value if value is None else tuple(value)
-    )
+    subscores: tuple[SubScore, ...] | None = field(default=None, converter=_tuple)
 
     @property
     def isError(self) -> bool:  # noqa: N802  the name that reference code reads

@@ -57,7 +57,7 @@ def _slug(_: object, __: object, value: str | None) -> None:
         raise ValueError(msg)
 
 
-def _calls(value: Any) -> list[ToolCall] | None:
+def _calls(value: object) -> list[ToolCall] | None:
     if value is None or (type(value) is list and all(type(item) is ToolCall for item in value)):
         return value
     if not isinstance(value, list | tuple):
@@ -66,17 +66,15 @@ def _calls(value: Any) -> list[ToolCall] | None:
     return [call if isinstance(call, ToolCall) else _call(call) for call in value]
 
 
-def _call(value: Any) -> ToolCall:
+def _call(value: object) -> ToolCall:
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         msg = f"a validation call must be a ToolCall or {{'name': ..., 'arguments': {{...}}}}, got {value!r}"
         raise TypeError(msg)
     return ToolCall(value["name"], value.get("arguments"))
 
 
-def _agent_config(value: Any) -> TaskAgentConfig | None:
-    if isinstance(value, dict):
-        return TaskAgentConfig(**value)
-    return value
+def _agent_config(value: object) -> object:
+    return TaskAgentConfig(**value) if isinstance(value, dict) else value
 
 
 optional = attrs.validators.optional

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hud_core.entrypoints import installed_version
 from hud_core.errors import ConfigError
+from hud_core.interfaces import Agent
 from hud_core.job.control import JobControl
 from hud_core.job.limits import Retries, Timeouts
 from hud_core.job.plan import JobSpec, Tasks
@@ -15,7 +15,9 @@ from hud_core.job.runner import Runner
 from hud_core.kernel import Kernel
 
 if TYPE_CHECKING:
-    from hud_core.interfaces import Agent, ResultSink
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hud_core.interfaces import ResultSink
     from hud_core.job.directory import Finished, RunDirectory
     from hud_core.job.result import Job
 
@@ -78,7 +80,7 @@ async def run(
     kernel = kernel or Kernel()
     spec = JobSpec(
         tasks=tasks,
-        agents=tuple(agent) if isinstance(agent, list | tuple) else (agent,),
+        agents=(agent,) if isinstance(agent, str | Agent) else tuple(agent),
         name=name,
         group=group,
         variants=variants or {},

@@ -14,7 +14,7 @@ from hud_core.errors import ConfigError, closest
 from hud_core.job.backends import Backends
 from hud_core.job.context import EvalContext
 from hud_core.job.limits import Timeouts
-from hud_core.job.plan import expand_variants, stream_tasks
+from hud_core.job.plan import Tasks, expand_variants, stream_tasks
 from hud_core.job.result import Job
 from hud_core.kernel import Kernel
 from hud_core.model.task import Task
@@ -89,12 +89,10 @@ class EvalBatch:
     def job(self) -> Job:
         """The rollouts that have ended, with their aggregates."""
         results = [ctx.result for ctx in self.contexts if ctx.result is not None]
-        return Job(id=self.job_id, name="", rollouts=results, total=len(self.contexts))
+        return Job(id=self.job_id, name="", rollouts=tuple(results), total=len(self.contexts))
 
 
-async def _drive(
-    waiting: Iterator[EvalContext], body: Body, ended: MemoryObjectSendStream[EvalContext]
-) -> None:
+async def _drive(waiting: Iterator[EvalContext], body: Body, ended: MemoryObjectSendStream[EvalContext]) -> None:
     with ended:
         for ctx in waiting:
             try:
@@ -133,7 +131,7 @@ def evaluate(
 
     Args:
         source: A task, tasks, or the name of a source such as ``"tasks.py"``.
-        variants: Parameters to compare, read back from ``ctx.variants``: each list is a choice, every combination is run.
+        variants: Parameters to compare, read back from ``ctx.variants``: each list is a choice, each combination runs.
         group: Repeats of each task and variant.
         max_concurrent: Rollouts at once; all of them by default.
         backend: What opens environments of this process, ``local`` by default.
@@ -141,6 +139,7 @@ def evaluate(
         seed: For backends that can seed an environment; repeat n gets ``seed + n``.
         kernel: The plugins to use; by default a kernel with every installed plugin.
         job_id: What the rollouts' records name as their job.
+        unsupported: Options of the reference SDK that steer its platform are taken and do nothing.
 
     Raises:
         ConfigError: The source is no task, or an option is not one.
@@ -158,7 +157,7 @@ def evaluate(
     _check(source, group, unsupported)
     if isinstance(source, Task) and group == 1 and len(plan.variants) == 1:
         return _one(source, plan)
-    return _many(source, plan)
+    return _many(source or (), plan)
 
 
 @frozen(kw_only=True)
@@ -207,7 +206,7 @@ async def _one(task: Task, plan: _Plan) -> AsyncIterator[EvalContext]:
 
 
 @asynccontextmanager
-async def _many(source: Any, plan: _Plan) -> AsyncIterator[EvalBatch]:
+async def _many(source: Tasks, plan: _Plan) -> AsyncIterator[EvalBatch]:
     backends = Backends(plan.kernel, plan.backend)
     try:
         contexts = plan.contexts([task async for task in stream_tasks(source, plan.kernel)], backends)
@@ -230,7 +229,7 @@ def _check(source: object, group: int, unsupported: Mapping[str, Any]) -> None:
         raise ConfigError(msg)
     unknown = [name for name in unsupported if name not in _PLATFORM_OPTIONS]
     if unknown:
-        msg = f"hud.eval has no option {unknown[0]!r}{closest(unknown[0], evaluate.__kwdefaults__)}"
+        msg = f"hud.eval has no option {unknown[0]!r}{closest(unknown[0], evaluate.__kwdefaults__ or ())}"
         raise ConfigError(msg)
 
 
