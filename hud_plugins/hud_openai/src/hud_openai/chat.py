@@ -1,0 +1,84 @@
+"""The agent on every endpoint that speaks the chat-completions API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+
+from hud_core import trace
+from hud_core.agents import ToolLoopAgent, schema_instruction
+from hud_core.agents.conversation import read_structured
+from hud_openai.client import Endpoint, RejectedError
+from hud_openai.config import TRANSPORT, ChatConfig
+from hud_openai.messages import wire_messages, wire_tools
+from hud_openai.replies import read_reply
+from hud_openai.schemas import WRAPPED, AnswerForm, answer_form
+
+if TYPE_CHECKING:
+    from hud_core.agents import BaseAgentConfig, Conversation, ModelTurn
+
+ONLY_WITH_TOOLS = ("tool_choice", "parallel_tool_calls")
+"""Settings that endpoints reject in a request without tools."""
+
+
+class OpenAIChatAgent(ToolLoopAgent):
+    """An agent on a chat-completions API: OpenAI's, or vLLM, SGLang, Ollama, llama.cpp, LiteLLM and other gateways.
+
+    ```python
+    agent = OpenAIChatAgent.create(base_url="http://localhost:11434/v1", model="qwen3:8b", temperature=0.2)
+    ```
+
+    Args:
+        options: The fields of `ChatConfig`, and any sampling option of the API.
+
+    Raises:
+        ConfigError: A setting is unknown or wrong, or there is no model or no endpoint to ask.
+    """
+
+    config_class: ClassVar[type[BaseAgentConfig]] = ChatConfig
+    config: ChatConfig
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._endpoint = Endpoint(self.config)
+        self._rejects_schemas = False
+
+    async def respond(self, conversation: Conversation) -> ModelTurn:
+        """Send the conversation, read the model's turn."""
+        schema = conversation.answer_schema
+        if schema is None:
+            return read_reply(await self._endpoint.complete(self._body(conversation)))
+        if self._rejects_schemas or self.config.structured_output == "prompt":
+            return await self._respond_in_words(conversation, schema)
+        try:
+            return await self._respond_in_form(conversation, answer_form(schema))
+        except RejectedError as error:
+            turn = await self._respond_in_words(conversation, schema)
+            self._rejects_schemas = True  # the request was fine but for its response_format: do not try again
+            trace.log_line(f"the endpoint takes no answer schema, so the prompt holds it: {error}", source="agent")
+            return turn
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._endpoint.aclose()
+
+    async def _respond_in_form(self, conversation: Conversation, form: AnswerForm) -> ModelTurn:
+        body = {**self._body(conversation), "response_format": form.response_format}
+        turn = read_reply(await self._endpoint.complete(body))
+        data = read_structured(turn.text) if form.is_wrapped else None
+        return attrs.evolve(turn, structured=data.get(WRAPPED)) if isinstance(data, dict) else turn
+
+    async def _respond_in_words(self, conversation: Conversation, schema: dict[str, Any]) -> ModelTurn:
+        return read_reply(await self._endpoint.complete(self._body(conversation, schema_instruction(schema))))
+
+    def _body(self, conversation: Conversation, instruction: str = "") -> dict[str, Any]:
+        system = "\n\n".join(filter(None, (conversation.system, instruction)))
+        left_out = TRANSPORT if conversation.tools else (*TRANSPORT, *ONLY_WITH_TOOLS)
+        body = {name: value for name, value in self.config.completion_kwargs.items() if name not in left_out}
+        body |= {"model": self.config.model, "messages": wire_messages(conversation, system=system)}
+        if conversation.tools:
+            body["tools"] = wire_tools(conversation.tools)
+        if self.config.checkpoint:
+            body["checkpoint"] = self.config.checkpoint
+        return body

@@ -1,0 +1,178 @@
+"""One chat-completions endpoint, through the official SDK: connections, retries, and what its errors mean.
+
+Requests go through the SDK's generic ``post``, not ``chat.completions.create``, which walks through every message of
+every request to rename keys that chat-completions does not have: 4 ms of CPU for a conversation of twenty turns, where
+``post`` takes 0.8 ms. Answers are read as JSON, since endpoints that are not OpenAI's deviate in ways that pydantic
+models either refuse or hide.
+
+On asyncio the HTTP client is the SDK's aiohttp one: its pool costs the same at any number of connections, that of httpx
+grows with their square (at 100 connections 1.3 ms a call against 0.8 with openai 3, and 15 against 0.8 with openai 2).
+aiohttp knows only asyncio, so on trio it is the SDK's default client.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sniffio
+from anyio.lowlevel import current_token
+
+from hud_core.errors import ProviderError
+from hud_openai.config import public_url
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from openai import APIError, APIStatusError, AsyncOpenAI, RequestOptions
+
+    from hud_openai.config import ChatConfig
+
+TRANSIENT = (408, 409, 429)
+"""Statuses below 500 that another try may change."""
+REJECTED = (400, 422)
+"""Statuses that say that the request itself is at fault."""
+
+
+class RejectedError(ProviderError):
+    """The endpoint does not accept the request as it is."""
+
+
+class Reply(NamedTuple):
+    """What the endpoint answered."""
+
+    body: bytes
+    request_id: str | None
+    retries: int
+
+
+class Endpoint:
+    """A chat-completions endpoint. Its connections are kept for as long as the event loop, or until `aclose`."""
+
+    def __init__(self, config: ChatConfig) -> None:
+        import openai  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
+
+        self._config = config
+        self._key = config.api_key or os.environ.get("OPENAI_API_KEY") or "none"
+        self._clients: dict[object, tuple[AsyncOpenAI, AsyncGenerator[None, None]]] = {}
+
+    async def complete(self, body: Mapping[str, Any]) -> Reply:
+        """Send one request.
+
+        Raises:
+            ProviderError: The endpoint failed, after the retries that make sense.
+        """
+        import openai
+
+        kwargs = self._config.completion_kwargs
+        options: RequestOptions = {"headers": kwargs.get("extra_headers", {}), "params": kwargs.get("extra_query", {})}
+        client = self._config.openai_client or await self._client()
+        try:
+            response = await client.post(
+                "/chat/completions",
+                cast_to=openai.AsyncAPIResponse[object],
+                body={**body, **kwargs.get("extra_body", {})},
+                options=options,
+            )
+            return Reply(await response.read(), response.request_id, response.retries_taken)
+        except openai.APIError as error:
+            raise self._meaning(error) from error
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop. A client that was given stays open."""
+        _, life = self._clients.pop(current_token(), (None, None))
+        if life is not None:
+            await life.aclose()
+
+    async def _client(self) -> AsyncOpenAI:
+        """Give the client of this event loop, made on first use."""
+        loop = current_token()
+        if loop not in self._clients:
+            self._clients = {token: made for token, made in self._clients.items() if not made[0].is_closed()}
+            client = self._make()
+            life = _close_with_loop(client)
+            await anext(life)
+            self._clients[loop] = client, life
+        return self._clients[loop][0]
+
+    def _make(self) -> AsyncOpenAI:
+        import openai
+
+        config = self._config
+        is_asyncio = sniffio.current_async_library() == "asyncio"
+        http_client = openai.DefaultAioHttpClient() if is_asyncio else openai.DefaultAsyncHttpxClient()
+        return openai.AsyncOpenAI(
+            base_url=config.base_url,
+            api_key=self._key,
+            timeout=openai.not_given if config.timeout is None else config.timeout,
+            max_retries=config.max_retries,
+            http_client=http_client,
+        )
+
+    def _meaning(self, error: APIError) -> ProviderError:
+        """Say what an error of the SDK means for a rollout, without the key, should the endpoint have repeated it."""
+        import openai
+
+        where = public_url(str(self._config.base_url or "https://api.openai.com/v1"))
+        if isinstance(error, openai.APIStatusError):
+            return self._refused(error, where)
+        if isinstance(error, openai.APIConnectionError):
+            return self._unreachable(error, where)
+        return ProviderError(self._safe(f"{where} gave an answer that the SDK cannot read: {error}"))
+
+    def _refused(self, error: APIStatusError, where: str | None) -> ProviderError:
+        status = error.status_code
+        is_transient = (status in TRANSIENT or status >= 500) and error.code != "insufficient_quota"  # noqa: PLR2004
+        kind = RejectedError if status in REJECTED else ProviderError
+        said = error.body.get("message") if isinstance(error.body, dict) else None
+        text = self._safe(f"{where} answered {status}: {said or error.message}")
+        return kind(text, retry=is_transient, retry_after=retry_after(error.response.headers))
+
+    def _unreachable(self, error: APIError, where: str | None) -> ProviderError:
+        """Tell a refused connection from silence; the SDK calls either of them a timeout, as the HTTP client does."""
+        import openai
+
+        reason = _innermost(error)
+        is_refused = isinstance(reason, OSError) and not isinstance(reason, TimeoutError)
+        if isinstance(error, openai.APITimeoutError) and not is_refused:
+            return ProviderError(f"{where} did not answer in time; setting 'timeout' says how many seconds it has")
+        return ProviderError(self._safe(f"cannot reach {where}: {reason or error}"))
+
+    def _safe(self, text: str) -> str:
+        return text if self._key == "none" else text.replace(self._key, "***")
+
+
+async def _close_with_loop(client: AsyncOpenAI) -> AsyncGenerator[None, None]:
+    """Close a client when the event loop ends, whoever forgot it: a loop closes the generators that are left in it."""
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read how many seconds an endpoint asks to wait: in milliseconds, in seconds, or until a date."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        return max(0.0, float(headers["retry-after"]))
+    except KeyError:
+        return None
+    except ValueError:
+        return _until(headers.get("retry-after", ""))
+
+
+def _until(date: str) -> float | None:
+    try:
+        then = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return max(0.0, (then - datetime.now(UTC)).total_seconds())

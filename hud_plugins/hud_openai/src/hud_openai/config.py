@@ -1,0 +1,120 @@
+"""The settings of the chat-completions agent."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from attrs import field, frozen
+
+from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, must_be
+from hud_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from attrs import Attribute
+    from openai import AsyncOpenAI  # noqa: TC004  attrs does not look at annotations, and the SDK is heavy
+
+SAMPLING = (
+    "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "frequency_penalty",
+    "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "reasoning_effort", "verbosity", "tool_choice",
+    "parallel_tool_calls", "response_format", "service_tier", "store", "metadata", "user", "prompt_cache_key",
+    "safety_identifier", "modalities", "prediction", "web_search_options",
+    # what vLLM, SGLang, llama.cpp and Ollama take beside OpenAI's own
+    "top_k", "top_a", "min_p", "typical_p", "repetition_penalty", "min_tokens", "stop_token_ids", "ignore_eos",
+    "skip_special_tokens", "chat_template_kwargs", "num_ctx", "mirostat", "grammar", "cache_prompt", "think",
+)  # fmt: skip
+"""Settings that go into the request as they are. Others go there by `ChatConfig.completion_kwargs`."""
+
+MANAGED = ("messages", "model", "tools", "stream", "stream_options", "n", "functions", "function_call")
+"""Fields of the request that the agent fills, or that would break its loop."""
+
+TRANSPORT = ("extra_headers", "extra_query", "extra_body")
+"""Keys of `ChatConfig.completion_kwargs` that are not fields of the request."""
+
+
+def _url(_: object, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise ConfigError(f"setting {attribute.name!r} must begin with http:// or https://, got {public_url(value)!r}")
+
+
+def _free(_: object, attribute: Attribute[Any], value: dict[str, Any]) -> None:
+    if taken := [name for name in value if name in MANAGED]:
+        raise ConfigError(f"setting {attribute.name!r} must not hold {', '.join(taken)}: the agent fills these itself")
+
+
+@frozen(kw_only=True)
+class ChatConfig(BaseAgentConfig):
+    """Settings of `OpenAIChatAgent`, beside those that every agent has and those named in `SAMPLING`."""
+
+    base_url: str | None = field(default=None, validator=[must_be(str), _url], repr=lambda url: repr(public_url(url)))
+    """Where the API is, such as ``http://localhost:8000/v1``; by default ``OPENAI_BASE_URL``, then OpenAI's own."""
+    api_key: str | None = field(default=None, validator=must_be(str), repr=False, metadata=SECRET)
+    """By default ``OPENAI_API_KEY``; endpoints of your own often need none."""
+    checkpoint: str | None = field(default=None, validator=must_be(str))
+    """Sent as the request's ``checkpoint``, for servers that hold several of one model."""
+    structured_output: Literal["schema", "prompt"] = "schema"
+    """How a typed answer is asked for: by ``response_format``, or in words for servers that then call no tools."""
+    timeout: float | None = field(default=None, validator=must_be(int, float), metadata=OPERATIONAL)
+    """Seconds for each try of a request; by default the SDK's 600."""
+    max_retries: int = field(default=5, validator=must_be(int), metadata=OPERATIONAL)
+    """Tries after the first: on 408, 409, 429, 5xx and lost connections, with backoff or as ``Retry-After`` says."""
+    completion_kwargs: dict[str, Any] = field(factory=dict, validator=[must_be(dict), _free], repr=False)
+    """Further fields of the request, and ``extra_headers``, ``extra_query`` and ``extra_body``."""
+    openai_client: AsyncOpenAI | None = field(default=None, repr=False, metadata=SECRET)
+    """A client of your own; closing it stays with you."""
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Name the settings that there are."""
+        return [*super().names(), *SAMPLING]
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """Read settings; those of `SAMPLING` are gathered in `completion_kwargs`, the base URL may come from outside.
+
+        Raises:
+            ConfigError: A setting is unknown, missing, given twice or of the wrong type.
+        """
+        own = {name: value for name, value in options.items() if name not in SAMPLING}
+        sampling = {name: value for name, value in options.items() if name in SAMPLING and value is not None}
+        more = own.get("completion_kwargs") or {}
+        own["completion_kwargs"] = {**sampling, **more} if isinstance(more, dict) else more
+        own["base_url"] = own.get("base_url") or os.environ.get("OPENAI_BASE_URL") or None
+        config = super().from_options(own)
+        config.check_usable()
+        return config
+
+    def check_usable(self) -> None:
+        """Find out whether there is a model, and somebody to ask.
+
+        Raises:
+            ConfigError: There is not.
+        """
+        if not self.model:
+            raise ConfigError("openai_compatible needs a model: give model='...', or -m on the command line")
+        if self.structured_output not in ("schema", "prompt"):
+            raise ConfigError(f"structured_output must be 'schema' or 'prompt', got {self.structured_output!r}")
+        if not (self.openai_client or self.base_url or self.api_key or os.environ.get("OPENAI_API_KEY")):
+            raise ConfigError(
+                "openai_compatible needs an endpoint: give base_url='http://...', or set OPENAI_BASE_URL; "
+                "for OpenAI itself set OPENAI_API_KEY"
+            )
+
+    def described(self) -> dict[str, Any]:
+        """Give the settings that decide how the agent behaves; headers and queries may hold secrets: left out."""
+        settings = super().described()
+        hidden = ("extra_headers", "extra_query")
+        kept = {name: value for name, value in self.completion_kwargs.items() if name not in hidden}
+        return {**settings, "base_url": public_url(self.base_url), "completion_kwargs": kept}
+
+
+def public_url(url: str | None) -> str | None:
+    """Give a URL without what may be a secret in it: user, password, query."""
+    if url is None:
+        return None
+    scheme, netloc, path, *_ = urlsplit(url)
+    return urlunsplit((scheme, netloc.rpartition("@")[2], path, "", ""))

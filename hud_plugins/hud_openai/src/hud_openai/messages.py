@@ -1,0 +1,104 @@
+"""A conversation as chat-completions messages."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from hud_core.agents.conversation import ModelTurn, ToolTurn
+from hud_core.model.content import AudioContent, ImageContent, Message, TextContent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hud_core.agents.conversation import Conversation
+    from hud_core.model.content import Content, ResourceContent
+    from hud_core.model.tools import Tool, ToolResult
+
+Wire = dict[str, Any]
+
+
+def wire_messages(conversation: Conversation, *, system: str) -> list[Wire]:
+    """Make the messages of a request; the model's own turns go back as they came."""
+    messages = [{"role": "system", "content": system}] if system else []
+    for turn in conversation.turns:
+        if isinstance(turn, ModelTurn):
+            messages.append(turn.raw)
+        elif isinstance(turn, ToolTurn):
+            messages += _results(turn)
+        else:
+            messages.append(_message(turn))
+    return messages
+
+
+def wire_tools(tools: Sequence[Tool]) -> list[Wire]:
+    """Make the tools of a request."""
+    return [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.input_schema},
+        }
+        for tool in tools
+    ]
+
+
+def _message(message: Message) -> Wire:
+    is_plain = message.role != "user" or len(message.content) == 1  # only users may say several things at once
+    if is_plain and all(isinstance(block, TextContent) for block in message.content):
+        return {"role": message.role, "content": message.text}
+    return {"role": message.role, "content": [_part(block) for block in message.content]}
+
+
+def _part(block: Content) -> Wire:
+    if isinstance(block, TextContent):
+        return {"type": "text", "text": block.text}
+    if isinstance(block, ImageContent):
+        return _image(block.mime_type, block.data)
+    if isinstance(block, AudioContent):
+        kind = "mp3" if "mp" in block.mime_type else block.mime_type.rpartition("/")[2].removeprefix("x-")
+        return {"type": "input_audio", "input_audio": {"data": block.data, "format": kind}}
+    return _document(block)
+
+
+def _image(mime_type: str, data: str) -> Wire:
+    return {"type": "image_url", "image_url": {"url": f"data:{mime_type};base64,{data}"}}
+
+
+def _document(block: ResourceContent) -> Wire:
+    mime_type = block.mime_type or "application/octet-stream"
+    if block.text is not None or block.data is None:
+        return {"type": "text", "text": "\n".join(filter(None, (block.uri, block.text)))}
+    if mime_type.startswith("image/"):
+        return _image(mime_type, block.data)
+    name = block.uri.rstrip("/").rpartition("/")[2]
+    return {"type": "file", "file": {"filename": name, "file_data": f"data:{mime_type};base64,{block.data}"}}
+
+
+# --- tool results -----------------------------------------------------------------------------------------------------
+
+
+def _results(turn: ToolTurn) -> Iterable[Wire]:
+    """Give one message for each call, then what is not text in a user message: tool messages hold text alone."""
+    beside: list[Wire] = []
+    for call, result in turn.results:
+        parts = [_part(block) for block in result.content if not _is_text(block)]
+        yield {"role": "tool", "tool_call_id": call.id, "content": _text(result, len(parts))}
+        if parts:
+            title = f"From tool {call.name!r}, call {call.id}:"
+            beside += [{"type": "text", "text": title}, *parts]
+    if beside:
+        yield {"role": "user", "content": beside}
+
+
+def _is_text(block: Content) -> bool:
+    return bool(_part(block)["type"] == "text")
+
+
+def _text(result: ToolResult, beside: int) -> str:
+    lines = [_part(block)["text"] for block in result.content if _is_text(block)]
+    if not lines and result.structured_content is not None:
+        lines = [json.dumps(result.structured_content)]
+    if beside:
+        lines.append(f"({beside} attached below)")
+    text = "\n".join(lines) or "(no output)"
+    return f"[tool error] {text}" if result.is_error else text
