@@ -42,8 +42,8 @@ class DirectorySource(TaskSource):
 
     def claims(self, ref: str) -> bool:
         """Whether it is a path: one that exists, or one that can be nothing else, such as ``./here`` or ``there/``."""
-        starts = (".", "~", os.sep)
-        return Path(ref).expanduser().exists() or (ref.startswith(starts) and os.sep in ref) or ref.endswith(os.sep)
+        is_path = ref.endswith(os.sep) or (ref.startswith((".", "~", os.sep)) and os.sep in ref)
+        return bool(ref) and (is_path or Path(ref).expanduser().exists())
 
     async def load(self, ref: str) -> AsyncIterator[Task]:
         """Import the folder's files and give their tasks.

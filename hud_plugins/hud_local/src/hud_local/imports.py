@@ -53,7 +53,7 @@ def explained(path: Path, folders: Sequence[str]) -> Iterator[None]:
 def _message(path: Path, folders: Sequence[str], error: BaseException) -> str:
     lines = [f"cannot import {shown(path)}: {_what(error)}"]
     if line := _where(error, folders):
-        lines.append(f"  {shown(line.file)}:{line.number}: {line.text}".rstrip(": "))
+        lines.append(f"  {shown(line.file)}:{line.number}" + (f": {line.text}" if line.text else ""))
     if fix := _fix(error, path, folders):
         lines.append(f"  fix: {fix}")
     return "\n".join(lines)

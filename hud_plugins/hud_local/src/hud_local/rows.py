@@ -66,8 +66,7 @@ class RowSource(TaskSource):
             if (environment := declared.find(row)) is not None:
                 task.env = environment
             yield task
-            if text.number % ROWS_AT_ONCE == 0:
-                await anyio.lowlevel.checkpoint()
+            await _take_turns(text)
 
 
 def _existing(ref: str) -> Path:
@@ -91,9 +90,10 @@ class _Check:
     async def run(self) -> None:
         """Read the file, and raise what is wrong with it."""
         rows = 0
-        async for text in _in_turns(self._path):
+        for text in _texts(self._path):
             rows += 1
             self._row(text)
+            await _take_turns(text)
         if self._slugs.suspects:
             await self._compare_slugs()
         if self._count:
@@ -116,7 +116,8 @@ class _Check:
     async def _compare_slugs(self) -> None:
         """Look again at slugs that came twice, or seemed to."""
         first: dict[str, Text] = {}
-        async for text in _in_turns(self._path):
+        for text in _texts(self._path):
+            await _take_turns(text)
             slug = _slug_of(text)
             if slug not in self._slugs.suspects:
                 continue
@@ -171,12 +172,10 @@ class Text(NamedTuple):
         return f"tasks[{self.number}]"
 
 
-async def _in_turns(path: Path) -> AsyncIterator[Text]:
-    """Give the text of each row, and others in the event loop their turn."""
-    for text in _texts(path):
-        yield text
-        if text.number % ROWS_AT_ONCE == 0:
-            await anyio.lowlevel.checkpoint()
+async def _take_turns(text: Text) -> None:
+    """Give others in the event loop their turn, every so many rows."""
+    if text.number % ROWS_AT_ONCE == 0:
+        await anyio.lowlevel.checkpoint()
 
 
 def _texts(path: Path) -> Iterator[Text]:
