@@ -138,7 +138,7 @@ class Endpoint:
         is_refused = isinstance(reason, OSError) and not isinstance(reason, TimeoutError)
         if isinstance(error, openai.APITimeoutError) and not is_refused:
             return ProviderError(f"{where} did not answer in time; setting 'timeout' says how many seconds it has")
-        return ProviderError(self._safe(f"cannot reach {where}: {reason or error}"))
+        return ProviderError(self._safe(f"cannot reach {where}: {reason}"))
 
     def _safe(self, text: str) -> str:
         return text if self._key == "none" else text.replace(self._key, "***")

@@ -1,0 +1,246 @@
+"""The agent against servers that speak the API and that are not ours; `nox -s suite` installs them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hud_core
+import hud_local
+from hud_core import trace
+from hud_core.environment.session import Toolbox
+from hud_core.errors import ProviderError
+from hud_core.kernel import Kernel
+from hud_core.model.content import ImageContent, Message, Prompt, TextContent
+from hud_core.model.evaluation import StopReason
+from hud_openai import OpenAIChatAgent
+
+Tools = Callable[..., Toolbox]
+STARTUP = 120
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def ask(text: str, **more: Any) -> Prompt:
+    return Prompt(messages=(Message(content=(TextContent(text=text),)),), **more)
+
+
+def count_letter(text: str, letter: str) -> int:
+    """Count a letter in a text."""
+    return text.count(letter)
+
+
+def executable(variable: str) -> str:
+    """Give the server's executable; without it skip, but never in CI."""
+    path = os.environ.get(variable)
+    if not path and os.environ.get("CI"):
+        pytest.fail(f"{variable} is not set: CI runs these tests, with the server that `nox -s suite` installs")
+    if not path:
+        pytest.skip(f"{variable} is not set; `nox -s suite` installs the server and sets it")
+    return path
+
+
+@contextlib.contextmanager
+def serving(command: list[str], folder: Path, ready: str, **environment: str) -> Iterator[str]:
+    """Run a server on a free port until its path `ready` answers; its output is shown when it never does."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, str(port)], stdout=output, stderr=output, cwd=folder, env={**os.environ, **environment}
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}{ready}", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + STARTUP
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(url, timeout=1).close()
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the server did not start:\n{log.read_text()[-3000:]}")
+
+
+# --- aimock: whole conversations --------------------------------------------------------------------------------------
+
+FIXTURES = {
+    "fixtures": [
+        {
+            "match": {"userMessage": "strawberry", "hasToolResult": False},
+            "response": {
+                "toolCalls": [
+                    {"name": "count_letter", "arguments": json.dumps({"text": "strawberry", "letter": "r"})},
+                    {"name": "count_letter", "arguments": json.dumps({"text": "strawberry", "letter": "b"})},
+                ]
+            },
+        },
+        {"match": {"userMessage": "strawberry", "hasToolResult": True}, "response": {"content": "3"}},
+        {"match": {"userMessage": "cut"}, "response": {"content": "half", "finishReason": "length"}},
+        {"match": {"userMessage": "filter"}, "response": {"content": "", "finishReason": "content_filter"}},
+        {
+            "match": {"userMessage": "overloaded"},
+            "response": {"error": {"message": "try later", "type": "server_error"}, "status": 503},
+        },
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("aimock")
+    (folder / "fixtures.json").write_text(json.dumps(FIXTURES))
+    command = [executable("HUD_TEST_LLMOCK"), "-f", "fixtures.json", "--strict", "-p"]
+    with serving(command, folder, "/__aimock/journal") as url:
+        yield url
+
+
+def requests_of(aimock: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{aimock}/__aimock/journal") as journal:
+        told = json.load(journal)
+    return told if isinstance(told, list) else told["entries"]
+
+
+async def test_aimock_a_whole_job(aimock: str) -> None:
+    env = hud_core.Environment("letters")
+    env.tool(count_letter)
+
+    @env.scenario()
+    async def count(word: str, letter: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        answer = yield f"How many {letter} are in {word}?"
+        yield float(answer == str(word.count(letter)))
+
+    async with OpenAIChatAgent.create(base_url=f"{aimock}/v1", model="gpt-4o", api_key="sk-x") as agent:
+        rollout = await count.task(word="strawberry", letter="r").run(
+            agent, kernel=Kernel(plugins=[hud_local], autoload=False)
+        )
+    assert rollout.reward == 1.0, rollout
+    assert rollout.content == "3"
+    assert rollout.usage.calls == 2
+    entries = requests_of(aimock)
+    messages = entries[-1]["body"]["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool"]
+    assert [message["content"] for message in messages[2:]] == ["3", "1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "stop"), [("cut", "half", StopReason.TRUNCATED), ("filter", "", StopReason.REFUSED)]
+)
+async def test_aimock_finish_reasons(aimock: str, toolbox: Tools, text: str, answer: str, stop: StopReason) -> None:
+    async with OpenAIChatAgent.create(base_url=f"{aimock}/v1", model="gpt-4o") as agent:
+        got = await agent.run(ask(text), toolbox())
+    assert (got.text, got.stop_reason) == (answer, stop)
+
+
+async def test_aimock_overloaded(aimock: str, toolbox: Tools) -> None:
+    async with OpenAIChatAgent.create(base_url=f"{aimock}/v1", model="gpt-4o", max_retries=1) as agent:
+        with pytest.raises(ProviderError, match="503: try later") as raised:
+            await agent.run(ask("overloaded"), toolbox())
+    assert raised.value.retry
+    assert len([entry for entry in requests_of(aimock) if "overloaded" in json.dumps(entry["body"])]) >= 2
+
+
+# --- LiteLLM: the wire shape, as a strict gateway reads it ------------------------------------------------------------
+
+CONFIG = {
+    "model_list": [
+        {
+            "model_name": "talker",
+            "litellm_params": {"model": "openai/gpt-4o", "api_key": "x", "mock_response": "hello from the mock"},
+        },
+        {
+            "model_name": "caller",
+            "litellm_params": {
+                "model": "openai/gpt-4o",
+                "api_key": "x",
+                "mock_tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "count_letter", "arguments": '{"text": "strawberry", "letter": "r"}'},
+                    }
+                ],
+            },
+        },
+        {
+            "model_name": "limited",
+            "litellm_params": {"model": "openai/gpt-4o", "api_key": "x", "mock_response": "litellm.RateLimitError"},
+        },
+    ],
+    "general_settings": {"master_key": "sk-master-of-the-test-proxy"},
+    "litellm_settings": {"num_retries": 0},
+    "router_settings": {"num_retries": 0, "disable_cooldowns": True},
+}
+
+
+@pytest.fixture(scope="module")
+def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("litellm")
+    (folder / "config.yaml").write_text(json.dumps(CONFIG))  # JSON is YAML
+    command = [executable("HUD_TEST_LITELLM"), "--config", "config.yaml", "--host", "127.0.0.1", "--port"]
+    quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+    with serving(command, folder, "/health/liveliness", **quiet) as url:
+        yield url
+
+
+def through(litellm: str, model: str, **options: Any) -> OpenAIChatAgent:
+    key = CONFIG["general_settings"]["master_key"]  # type: ignore[index,call-overload]
+    return OpenAIChatAgent.create(**{"base_url": litellm, "model": model, "api_key": key, "max_retries": 0, **options})
+
+
+async def test_litellm_answers(litellm: str, toolbox: Tools) -> None:
+    recorder = trace.Recorder("r")
+    token = trace.current_recorder.set(recorder)
+    content = (TextContent(text="look"), ImageContent(data=PIXEL))
+    async with through(litellm, "talker", temperature=0.2, system_prompt="be brief") as agent:
+        answer = await agent.run(Prompt(messages=(Message(content=content),)), toolbox(count_letter))
+    trace.current_recorder.reset(token)
+    assert (answer.text, answer.stop_reason) == ("hello from the mock", StopReason.ANSWERED)
+    assert recorder.usage.calls == 1
+    assert recorder.usage.output_tokens > 0
+
+
+async def test_litellm_takes_tool_results_images_and_schemas(litellm: str, toolbox: Tools) -> None:
+    def count_letter(text: str, letter: str) -> list[Any]:
+        return [TextContent(text=str(text.count(letter))), ImageContent(data=PIXEL)]
+
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    async with through(litellm, "caller") as agent:
+        answer = await agent.run(ask("count", answer_schema=schema), toolbox(count_letter), max_steps=3)
+    assert answer.stop_reason is StopReason.MAX_STEPS
+
+
+async def test_litellm_limits_rates(litellm: str, toolbox: Tools) -> None:
+    async with through(litellm, "limited") as agent:
+        with pytest.raises(ProviderError, match="answered 429") as raised:
+            await agent.run(ask("x"), toolbox())
+    assert raised.value.retry
+
+
+async def test_litellm_refuses_a_wrong_key_and_an_unknown_model(litellm: str, toolbox: Tools) -> None:
+    for options in ({"model": "talker", "api_key": "sk-wrong"}, {"model": "nobody"}):
+        async with through(litellm, **options) as agent:
+            with pytest.raises(ProviderError, match=r"answered 40[0-4]") as raised:
+                await agent.run(ask("x"), toolbox())
+        assert not raised.value.retry
+        assert "sk-wrong" not in str(raised.value)
