@@ -45,8 +45,8 @@ class Page:
 
     @cached_property
     def blocks(self) -> list[Block]:
-        before = [None, *self._tokens]
-        return [_block(token, above) for above, token in zip(before, self._tokens, strict=False) if token.type == "fence"]
+        pairs = zip([None, *self._tokens], self._tokens, strict=False)
+        return [_block(token, above) for above, token in pairs if token.type == "fence"]
 
     @cached_property
     def links(self) -> list[str]:

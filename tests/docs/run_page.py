@@ -1,4 +1,4 @@
-"""Run the blocks of one page, in their order, in the current folder. Started by test_blocks.py with the blocks on stdin.
+"""Run the blocks of one page, in their order, in the current folder. test_blocks.py starts it, the blocks are on stdin.
 
 The Python blocks of a page are one program: they share their names, and may await at the top level. Tracebacks name the
 page and the line on it.
@@ -34,7 +34,8 @@ async def _await(awaitable: Any) -> None:
 def run_commands(block: dict[str, Any]) -> None:
     """Run a block in the shell; what a console block shows must be what the commands print."""
     script, shown = split(block["code"]) if block["language"] == "console" else (block["code"], [])
-    done = subprocess.run(["bash", "-euc", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    shell = ["bash", "-euc", f"exec 2>&1 </dev/null\n{script}"]
+    done = subprocess.run(shell, stdout=subprocess.PIPE, text=True, check=False)
     print(f"--- line {block['line']}\n{done.stdout}")
     wanted = int(block["note"]) if block["marker"] == "exit" else 0
     assert done.returncode == wanted, f"line {block['line']}: exit code {done.returncode}, expected {wanted}"

@@ -46,22 +46,44 @@ def environ(home: Path, model_server: str) -> dict[str, str]:
     return {**os.environ, "HOME": str(home), "PATH": commands, **terminal, **model}
 
 
-def test_blocks_run(page: Any, tmp_path: Path, model_server: str) -> None:
-    blocks = [attrs.asdict(block) for block in page.blocks if block.marker != "no-run"]
-    if not any(block["language"] in RUN for block in blocks):
-        return
-    away = shutil.copytree(LETTER_COUNTER, tmp_path / "letter_counter")
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("run_page.py")), str(page.path)],
+def run_blocks(
+    blocks: list[dict[str, Any]], page: str, home: Path, model_server: str
+) -> subprocess.CompletedProcess[str]:
+    """Run blocks where a reader of the tutorial would: in a copy of the letter counter."""
+    return subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("run_page.py")), page],
         input=json.dumps(blocks),
-        cwd=away,
-        env=environ(tmp_path, model_server),
+        cwd=shutil.copytree(LETTER_COUNTER, home / "letter_counter"),
+        env=environ(home, model_server),
         capture_output=True,
         text=True,
         check=False,
         timeout=280,
     )
-    assert done.returncode == 0, f"{page.name}\n{done.stdout}\n{done.stderr}"
+
+
+def test_blocks_run(page: Any, tmp_path: Path, model_server: str) -> None:
+    blocks = [attrs.asdict(block) for block in page.blocks if block.marker != "no-run"]
+    if any(block["language"] in RUN for block in blocks):
+        done = run_blocks(blocks, str(page.path), tmp_path, model_server)
+        assert done.returncode == 0, f"{page.name}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "problem"),
+    [
+        ("python", "assert 1 == 2", "AssertionError"),
+        ("python", "import anyio\nawait anyio.sleep(0)\nraise ValueError", "ValueError"),
+        ("bash", "false\ntrue", "exit code 1"),
+        ("console", "$ echo one\ntwo", "not printed: two"),
+        ("console", "$ hud eval no-such-file.py oracle", "exit code 2"),
+    ],
+)
+def test_a_block_that_is_wrong_is_found(language: str, code: str, problem: str, tmp_path: Path) -> None:
+    block = {"language": language, "code": code, "title": None, "line": 1, "marker": None, "note": ""}
+    done = run_blocks([block], "page.md", tmp_path, "http://127.0.0.1:9/v1")
+    assert done.returncode == 1
+    assert problem in done.stderr
 
 
 def test_data_parses(page: Any) -> None:
@@ -80,3 +102,13 @@ def test_blocks_that_do_not_run_say_why(page: Any) -> None:
     print(*(f"{page.name}:{block.line} {block.note}" for block in skipped), sep="\n")
     assert all(len(block.note.split()) > 1 for block in skipped)
     assert page.text.count("<!-- no-run") == len(skipped), "a marker stands directly above its block"
+
+
+def test_the_tutorial_shows_the_files_that_it_brings(pages: dict[str, Any]) -> None:
+    shown = {block.title: block.code for block in pages["docs/tutorial/first-environment.md"].blocks if block.title}
+    assert shown == {file.name: file.read_text("utf-8") for file in LETTER_COUNTER.glob("*.py")}
+
+
+def test_the_readme_has_the_command_that_ci_runs(pages: dict[str, Any]) -> None:
+    commands = [block.code.strip() for block in pages["README.md"].blocks if block.language == "bash"]
+    assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == commands[-1]

@@ -29,8 +29,10 @@ def says(text: str, word: str) -> bool:
     return re.search(rf"`[^`\n]*(?<![\w-]){re.escape(word)}(?![\w-])[^`\n]*`", text) is not None
 
 
-def section(text: str, title: str) -> str:
-    """Give what is below a heading, up to the next one of its level."""
+def section(pages: dict[str, Any], name: str, title: str) -> str:
+    """Give what is below a heading of a page, up to the next one of its level."""
+    assert name in pages, f"{name} is missing"
+    text = pages[name].text
     found = re.search(rf"^(#+) `?{re.escape(title)}\b.*?$(.*?)(?=^\1 |\Z)", text, re.MULTILINE | re.DOTALL)
     return found[2] if found else ""
 
@@ -44,15 +46,15 @@ def test_each_plugin_has_a_page(plugin: str, pages: dict[str, Any]) -> None:
 
 
 def test_links_lead_somewhere(page: Any, pages: dict[str, Any]) -> None:
-    broken = [link for link in page.links if not link.startswith(("http://", "https://")) and not leads(link, page, pages)]
-    assert not broken
+    inside = [link for link in page.links if not link.startswith(("http://", "https://"))]
+    assert not [link for link in inside if not leads(link, page, pages)]
 
 
 def leads(link: str, page: Any, pages: dict[str, Any]) -> bool:
     path, _, anchor = link.partition("#")
     target = (page.path.parent / path).resolve() if path else page.path
     if not anchor:
-        return target.exists()
+        return bool(target.exists())
     found = pages.get(target.relative_to(ROOT).as_posix())
     return found is not None and anchor in found.anchors
 
@@ -78,7 +80,7 @@ def relative(path: Path) -> str:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_each_hook_is_documented(hook: str, pages: dict[str, Any]) -> None:
-    assert section(pages["docs/reference/hooks.md"].text, hook)
+    assert section(pages, "docs/reference/hooks.md", hook)
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *hud_core.testing.__all__])
@@ -101,7 +103,7 @@ def parameters(value: object) -> list[str]:
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_each_event_is_documented(event: type, pages: dict[str, Any]) -> None:
-    text = section(pages["docs/reference/events.md"].text, event.__name__)
+    text = section(pages, "docs/reference/events.md", event.__name__)
     assert not [name for name in parameters(event) if not says(text, name)]
 
 
@@ -125,7 +127,7 @@ def test_each_command_is_documented(pages: dict[str, Any]) -> None:
         f"hud {command}: {option}"
         for command, configure in ((name, found.configure) for name, found in Kernel().commands.items())
         for option in ["", *options(configure)]
-        if not says_option(section(pages["docs/reference/commands.md"].text, f"hud {command}"), option)
+        if not says_option(section(pages, "docs/reference/commands.md", f"hud {command}"), option)
     ]
     assert not missing
 
