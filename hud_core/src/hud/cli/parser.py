@@ -1,0 +1,59 @@
+"""The argument parser of every command: argparse, with shorter errors that name the closest option."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hud.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hud_core.providers import Command
+
+
+class _Formatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=min(shutil.get_terminal_size().columns - 2, 100))
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of one command, or of a command's own subcommand."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **options)
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse a command's words; arguments may stand between options, as in ``hud eval tasks.py --full nop``."""
+        if self._subparsers is not None:  # argparse cannot mix those
+            known, unknown = self.parse_known_args(words)
+        else:
+            known, unknown = self.parse_known_intermixed_args(words)
+        if unknown:
+            from hud_core.errors import closest
+
+            word = unknown[0].partition("=")[0]
+            what = "option" if word.startswith("-") else "argument"
+            self.error(f"unknown {what} {word!r}{closest(word, self.option_words())}")
+        return known
+
+    def option_words(self) -> list[str]:
+        """Give every option in every spelling."""
+        return [word for action in self._actions for word in action.option_strings]
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line, and exit."""
+        from hud.cli.console import complain
+
+        complain("error", f"{message}; see {self.prog} --help")
+        sys.exit(Exit.USAGE)
+
+
+def parser_for(command: Command) -> Parser:
+    """Make the parser of a command."""
+    parser = Parser(prog=f"hud {command.name}", description=command.summary)
+    command.configure(parser)
+    return parser
