@@ -241,8 +241,10 @@ def _lock(path: Path) -> IO[str]:
 
 
 def new_job_id() -> str:
-    """Make an id that sorts by time and does not repeat, such as ``20261120-094512-7f3a2c``."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    """Make an id that sorts by time and does not repeat, such as ``20261120-094512-7f3a2c91d``."""
+    now = time.time()
+    fraction = int(now % 1 * 4096)  # two runs of one second sort by time too
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{fraction:03x}{secrets.token_hex(3)}"
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
