@@ -56,7 +56,8 @@ def split(code: str) -> tuple[str, list[str]]:
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Whether a line is what was printed; ``…`` stands for anything."""
+    """Whether a line is what was printed; ``…`` stands for anything, and the width of gaps does not count."""
+    shown, printed = (" ".join(line.split()) for line in (shown, printed))
     return re.fullmatch(".*".join(map(re.escape, shown.split("…"))), printed) is not None
 
 
