@@ -43,7 +43,8 @@ def environ(home: Path, model_server: str) -> dict[str, str]:
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     terminal = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     model = {"OPENAI_BASE_URL": model_server, "OPENAI_API_KEY": "sk-not-a-key"}
-    return {**os.environ, "HOME": str(home), "PATH": commands, **terminal, **model}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("HUD_")}
+    return {**outside, "HOME": str(home), "PATH": commands, **terminal, **model}
 
 
 def run_blocks(
