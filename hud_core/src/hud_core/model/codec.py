@@ -70,7 +70,8 @@ class TaskRow(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_DECODE = msgspec.json.Decoder(TaskRow).decode
+_ROW = msgspec.json.Decoder(TaskRow)
+_ROWS = msgspec.json.Decoder(list[TaskRow])
 
 # --- loading ----------------------------------------------------------------------------------------------------------
 
@@ -94,11 +95,27 @@ def read_row(data: object, where: str = "task") -> TaskRow:
 def decode_row(text: bytes | str, where: str = "task") -> TaskRow:
     """Check a row of JSON text; arguments and errors as for `read_row`."""
     try:
-        return _DECODE(text)
+        return _ROW.decode(text)
     except msgspec.ValidationError as error:
         raise _explain(decode_json(text, where), where, error) from None
     except _NOT_JSON as error:
         raise _not_json(error, where) from None
+
+
+def decode_rows(text: bytes, *, lines: bool) -> list[TaskRow] | None:
+    """Check many rows of JSON text at once, in half the time.
+
+    Args:
+        text: A JSON list, or JSONL.
+        lines: Whether it is JSONL, with one row on each line.
+
+    Returns:
+        None when something is wrong with some row: `decode_row` says what, given one row after the other.
+    """
+    try:
+        return _ROW.decode_lines(text) if lines else _ROWS.decode(text)
+    except (msgspec.ValidationError, *_NOT_JSON):
+        return None
 
 
 def decode_json(text: bytes | str, where: str) -> Any:

@@ -35,6 +35,8 @@ class Declared:
         """Find a row's environment: by name, or for a row without one the only environment that has its scenario."""
         if type(row.env) is EnvRow and (row.env.backend is not None or row.env.options):
             return None
+        if not self._environments:
+            return None
         name = env_name(row)
         key = (name, None if name is not None else row.scenario)
         if key not in self._found:

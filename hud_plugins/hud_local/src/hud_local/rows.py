@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import anyio.lowlevel
-import msgspec
 
 from hud_core.errors import ArgumentError, ConfigError, TaskDataError
 from hud_core.interfaces import TaskSource
 from hud_core.model.codec import TaskReader, TaskRow, decode_row, duplicate_slug
 from hud_local.declared import Declared
 from hud_local.imports import shown
+from hud_local.pieces import pieces_of
 from hud_local.slugs import SlugFilter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable
 
     from hud_core.model.task import Task
+    from hud_local.pieces import Piece, Text
 
 PROBLEMS_SHOWN = 200
 """Mistakes of one file that are listed; more are only counted."""
-ROWS_AT_ONCE = 500
-"""Rows that are read before others in the event loop get their turn."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-Json = bytes | msgspec.Raw
 
 
 class RowSource(TaskSource):
@@ -60,13 +56,13 @@ class RowSource(TaskSource):
         declared = Declared(path.parent, self._environments)
         await _Check(path, declared).run()
         reader = TaskReader()
-        for text in _texts(path):
-            row = decode_row(text.json, text.where)
-            task = reader.task(row)
-            if (environment := declared.find(row)) is not None:
-                task.env = environment
-            yield task
-            await _take_turns(text)
+        for piece in pieces_of(path):
+            for row in piece.rows():
+                task = reader.task(row)
+                if (environment := declared.find(row)) is not None:
+                    task.env = environment
+                yield task
+            await anyio.lowlevel.checkpoint()
 
 
 def _existing(ref: str) -> Path:
@@ -89,18 +85,28 @@ class _Check:
 
     async def run(self) -> None:
         """Read the file, and raise what is wrong with it."""
-        rows = 0
-        for text in _texts(self._path):
-            rows += 1
-            self._row(text)
-            await _take_turns(text)
+        count = 0
+        for piece in pieces_of(self._path):
+            count += self._piece(piece, count)
+            await anyio.lowlevel.checkpoint()
         if self._slugs.suspects:
             await self._compare_slugs()
         if self._count:
             raise TaskDataError(self._listed())
-        if not rows:
+        if not count:
             msg = f"no tasks in {shown(self._path)}: it has no rows"
             raise ConfigError(msg)
+
+    def _piece(self, piece: Piece, first: int) -> int:
+        """Check a piece as a whole; look at each of its rows only when something is wrong. Give how many there are."""
+        rows = piece.checked()
+        if rows is not None and not any(_unfit(row, self._declared) for row in rows):
+            self._slugs.add(row.slug for row in rows)
+            return len(rows)
+        texts = list(piece.texts(first))
+        for text in texts:
+            self._row(text)
+        return len(texts)
 
     def _row(self, text: Text) -> None:
         try:
@@ -108,19 +114,27 @@ class _Check:
         except TaskDataError as error:
             self._add(error.problems, text)
             return
-        if row.slug is not None:
-            self._slugs.add(row.slug)
+        self._slugs.add([row.slug])
         for problem in _unfit(row, self._declared):
             self._add([f"{problem} @ {text.where}.args"], text)
 
     async def _compare_slugs(self) -> None:
         """Look again at slugs that came twice, or seemed to."""
         first: dict[str, Text] = {}
-        for text in _texts(self._path):
-            await _take_turns(text)
-            slug = _slug_of(text)
-            if slug not in self._slugs.suspects:
+        count = 0
+        for piece in pieces_of(self._path):
+            rows = piece.checked()
+            if rows is not None and self._slugs.suspects.isdisjoint(row.slug for row in rows):
+                count += len(rows)
                 continue
+            for text in piece.texts(count):
+                count += 1
+                self._compare_slug(text, first)
+            await anyio.lowlevel.checkpoint()
+
+    def _compare_slug(self, text: Text, first: dict[str, Text]) -> None:
+        slug = _slug_of(text)
+        if slug in self._slugs.suspects:
             earlier = first.setdefault(slug, text)
             if earlier is not text:
                 self._add([duplicate_slug(slug, text.where, f"{earlier.where} ({earlier.place})")], text)
@@ -139,8 +153,10 @@ class _Check:
 def _unfit(row: TaskRow, declared: Declared) -> tuple[str, ...]:
     """Say which arguments the row's scenario does not take, where the scenario is known."""
     environment = declared.find(row)
+    if environment is None:
+        return ()
     scenario = (row.scenario or "").rpartition(":")[2]
-    if environment is None or scenario not in environment.scenarios or row.args is None:
+    if scenario not in environment.scenarios or row.args is None:
         return ()
     try:
         environment.scenarios[scenario].signature.bind(row.args or {})
@@ -154,50 +170,3 @@ def _slug_of(text: Text) -> str:
         return decode_row(text.json).slug or ""
     except TaskDataError:
         return ""
-
-
-# --- splitting files into rows ----------------------------------------------------------------------------------------
-
-
-class Text(NamedTuple):
-    """The text of one row, and where it is."""
-
-    json: Json
-    number: int
-    place: str
-
-    @property
-    def where(self) -> str:
-        """What problems call the row."""
-        return f"tasks[{self.number}]"
-
-
-async def _take_turns(text: Text) -> None:
-    """Give others in the event loop their turn, every so many rows."""
-    if text.number % ROWS_AT_ONCE == 0:
-        await anyio.lowlevel.checkpoint()
-
-
-def _texts(path: Path) -> Iterator[Text]:
-    pieces = _lines(path) if path.suffix == ".jsonl" else iter([(path.read_bytes(), shown(path))])
-    rows = ((json, place) for piece, place in pieces for json in _split(piece))
-    for number, (json, place) in enumerate(rows):
-        yield Text(json, number, place)
-
-
-def _lines(path: Path) -> Iterator[tuple[bytes, str]]:
-    name = shown(path)
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            yield line, f"{name}:{number}"
-
-
-def _split(piece: bytes) -> Iterable[Json]:
-    """Split a list into its items, without reading them. What cannot be split is one row, which says why it is none."""
-    text = piece.removeprefix(_BYTE_ORDER_MARK).strip()
-    if not text.startswith(b"["):
-        return [text] if text else []
-    try:
-        return msgspec.json.decode(text, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
-        return [text]

@@ -1,0 +1,91 @@
+"""Splits files of rows into pieces that are read at once, and pieces into the text of each row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from hud_core.model.codec import decode_row, decode_rows
+from hud_local.imports import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from hud_core.model.codec import TaskRow
+
+PIECE_BYTES = 1 << 16
+"""How much of a JSONL file is read at once; others in the event loop get their turn after each piece."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+Json = bytes | msgspec.Raw
+
+
+class Text(NamedTuple):
+    """The text of one row, and where it is."""
+
+    json: Json
+    number: int
+    place: str
+
+    @property
+    def where(self) -> str:
+        """What problems call the row."""
+        return f"tasks[{self.number}]"
+
+
+class Piece(NamedTuple):
+    """Whole rows of a file."""
+
+    text: bytes
+    name: str
+    line: int | None
+    """The number of its first line in a JSONL file; None for a JSON file, which is one piece."""
+
+    def rows(self) -> list[TaskRow]:
+        """Give the rows of a piece without mistakes."""
+        rows = self.checked()
+        return [decode_row(text.json, text.where) for text in self.texts(0)] if rows is None else rows
+
+    def checked(self) -> list[TaskRow] | None:
+        """Give the rows, or None when one may be wrong: then look at each of `texts`."""
+        return decode_rows(self.text, lines=self.line is not None)
+
+    def texts(self, first: int) -> Iterator[Text]:
+        """Give the text of each row.
+
+        Args:
+            first: The number of the piece's first row in the file.
+        """
+        lines = [(self.text, self.name)] if self.line is None else self._lines(self.line)
+        rows = ((json, place) for line, place in lines for json in _split(line))
+        for number, (json, place) in enumerate(rows, first):
+            yield Text(json, number, place)
+
+    def _lines(self, first: int) -> Iterable[tuple[bytes, str]]:
+        return ((line, f"{self.name}:{number}") for number, line in enumerate(self.text.split(b"\n"), first))
+
+
+def pieces_of(path: Path) -> Iterator[Piece]:
+    """Give a JSON file as one piece, and a JSONL file piece by piece."""
+    name = shown(path)
+    if path.suffix != ".jsonl":
+        yield Piece(path.read_bytes().removeprefix(_BYTE_ORDER_MARK), name, None)
+        return
+    line = 1
+    with path.open("rb") as file:
+        while text := file.read(PIECE_BYTES) + file.readline():
+            yield Piece(text.removeprefix(_BYTE_ORDER_MARK) if line == 1 else text, name, line)
+            line += text.count(b"\n")
+
+
+def _split(line: bytes) -> Iterable[Json]:
+    """Split a list into its items, without reading them. What cannot be split is one row, which says why it is none."""
+    text = line.strip()
+    if not text.startswith(b"["):
+        return [text] if text else []
+    try:
+        return msgspec.json.decode(text, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return [text]
