@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hud_core.errors import ConfigError, closest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _TEXT = {
     "api_key": ("HUD_API_KEY", None),
@@ -110,8 +108,14 @@ def is_secret(name: str) -> bool:
 
 
 def mask(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy options with secrets as ``***``, for files and messages."""
-    return {name: "***" if is_secret(name) and value else value for name, value in options.items()}
+    """Copy options, at every depth, with secrets as ``***``: for files and messages."""
+    return {name: _masked(name, value) for name, value in options.items()}
+
+
+def _masked(name: str, value: Any) -> Any:  # noqa: ANN401  options are of any type
+    if isinstance(value, Mapping):
+        return mask(value)
+    return "***" if is_secret(name) and value else value
 
 
 def read_env_file(path: Path) -> dict[str, str]:

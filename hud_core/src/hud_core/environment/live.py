@@ -71,8 +71,6 @@ class LiveSession(Session):
             if misfit is None or (isinstance(error, RolloutError) and not isinstance(error, NoScoreError)):
                 raise
             return _misfit(misfit, error)
-        finally:
-            await self.aclose()
 
     async def aclose(self) -> None:
         """Close the generator, so that the ``finally`` blocks of the scenario run now."""

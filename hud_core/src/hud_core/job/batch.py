@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import anyio
@@ -43,7 +43,7 @@ class EvalBatch:
         self.job_id = job_id
         self._tasks = tasks
         self._limit = min(max_concurrent or len(contexts), len(contexts))
-        self._is_used = False
+        self._ended: MemoryObjectReceiveStream[EvalContext] | None = None
 
     def __len__(self) -> int:
         return len(self.contexts)
@@ -70,16 +70,20 @@ class EvalBatch:
         Raises:
             ConfigError: The batch has been driven already; a rollout runs once.
         """
-        if self._is_used:
+        if self._ended is not None:
             msg = "this batch has been driven already; a rollout runs once, call hud.eval again"
             raise ConfigError(msg)
-        self._is_used = True
-        send, receive = anyio.create_memory_object_stream[EvalContext](len(self.contexts))
+        send, self._ended = anyio.create_memory_object_stream[EvalContext](len(self.contexts))
         waiting = iter(self.contexts)
         for _ in range(self._limit):
             self._tasks.start_soon(_drive, waiting, body, send.clone())
         send.close()
-        return receive
+        return self._ended
+
+    def close(self) -> None:
+        """Release what the batch holds; called when the block is left."""
+        if self._ended is not None:
+            self._ended.close()
 
     async def run(self, agent: Agent, *, max_steps: int = 10) -> list[EvalContext]:
         """Let one agent attempt every rollout."""
@@ -100,7 +104,8 @@ async def _drive(waiting: Iterator[EvalContext], body: Body, ended: MemoryObject
                     await body(ctx)
             except Exception as error:  # noqa: BLE001  one rollout's error is its own, never its siblings'
                 ctx.fail(error)
-            ended.send_nowait(ctx)
+            with suppress(anyio.BrokenResourceError):  # the block was left before every rollout had ended
+                ended.send_nowait(ctx)
 
 
 @overload
@@ -214,8 +219,12 @@ async def _many(source: Tasks, plan: _Plan) -> AsyncIterator[EvalBatch]:
             msg = "there are no tasks to run"
             raise ConfigError(msg)
         async with anyio.create_task_group() as tasks:
-            yield EvalBatch(contexts, tasks, plan.max_concurrent, plan.job_id)
-            tasks.cancel_scope.cancel()
+            batch = EvalBatch(contexts, tasks, plan.max_concurrent, plan.job_id)
+            try:
+                yield batch
+            finally:
+                batch.close()
+                tasks.cancel_scope.cancel()
     finally:
         await backends.aclose()
 

@@ -9,6 +9,7 @@ import attrs
 from hud_core.errors import ConfigError
 from hud_core.interfaces import Agent, Solution, SolutionAgent
 from hud_core.job.plan import expand_variants
+from hud_core.settings import mask
 
 if TYPE_CHECKING:
     from hud_core.job.plan import JobSpec
@@ -51,7 +52,7 @@ def make_contestants(spec: JobSpec) -> list[Contestant]:
 def _contestant(agent: Agent | str, variant: dict[str, Any], spec: JobSpec) -> Contestant:
     if isinstance(agent, str):
         made = spec.kernel.create_agent(agent, **{**spec.agent_options, **variant})
-        return Contestant(made, agent, agent, variant, is_ours=True)
+        return Contestant(made, agent, agent, mask(variant), is_ours=True)
     if not isinstance(agent, Agent):
         msg = f"an agent must be the name of one or a hud_core.Agent, got {type(agent).__name__} {agent!r}"
         raise ConfigError(msg)

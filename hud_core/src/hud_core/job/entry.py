@@ -13,6 +13,7 @@ from hud_core.job.limits import Retries, Timeouts
 from hud_core.job.plan import JobSpec, Tasks
 from hud_core.job.runner import Runner
 from hud_core.kernel import Kernel
+from hud_core.settings import mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -141,7 +142,7 @@ def _manifest(spec: JobSpec, runner: Runner) -> dict[str, Any]:
         "max_concurrent": spec.max_concurrent,
         "backend": spec.backend,
         "seed": spec.seed,
-        **spec.manifest,
+        **mask(spec.manifest),
     }
 
 
