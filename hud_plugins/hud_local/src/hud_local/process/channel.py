@@ -80,7 +80,9 @@ class Channel:
         finally:
             self._pending.pop(number, None)
 
-    async def send(self, method: str, payload: bytes | msgspec.Raw, *, number: int | None = None, fds: Sequence[int] = ()) -> int:
+    async def send(
+        self, method: str, payload: bytes | msgspec.Raw, *, number: int | None = None, fds: Sequence[int] = ()
+    ) -> int:
         """Send a request, with file descriptors, and give the number to `receive` its response by."""
         number = next(self._numbers) if number is None else number
         frame = pack_frame(encode(Request(number, method, msgspec.Raw(payload))))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hud_core.environment.environment import run_hooks
-from hud_core.errors import SetupError, describe
+from hud_core.errors import SetupError, ToolError, describe
 from hud_local.process.failures import capture, place_of
 from hud_local.process.messages import Request, Response, decode, decode_answer, decode_call, encode
 from hud_local.process.wire import Wire
@@ -135,19 +135,26 @@ class Child:
             task.add_done_callback(lambda _: self._running.pop(request.number))
 
     async def _call(self, request: Request) -> bytes:
+        tools = self._session.tools
         if request.method == "list_tools":
-            return encode(await self._session.tools.list_tools())
-        return encode(await self._session.tools.call_tool(decode_call(request.payload)))
+            return encode(await tools.list_tools())
+        if request.method == "call_tool":
+            return encode(await tools.call_tool(decode_call(request.payload)))
+        msg = f"{request.method!r} is not for agents"
+        raise ToolError(msg)
 
     # --- both ---------------------------------------------------------------------------------------------------------
+
+    async def _until_ready(self) -> None:
+        await self._ready.wait()
+        if self._setup_error is not None:
+            raise self._setup_error
 
     async def _answer(self, wire: Wire, request: Request, do: Callable[[Request], Awaitable[bytes]]) -> None:
         """Do what is asked and send what came of it; only a cancellation from outside is raised."""
         number, method = request.number, request.method
         try:
-            await self._ready.wait()
-            if self._setup_error is not None:
-                raise self._setup_error
+            await self._until_ready()
             wire.send(Response(number, msgspec.Raw(await do(request))))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

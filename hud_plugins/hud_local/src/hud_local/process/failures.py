@@ -35,9 +35,7 @@ _PLAIN: dict[str, type[Exception]] = {
 }  # fmt: skip
 """Classes that are made from their text alone. A subclass of one travels as that one."""
 _OTHERWISE = {"grade": "GraderError", "call_tool": "ToolError"}
-_LIBRARIES = tuple(
-    str(Path(module.__file__ or "").parent) for module in (hud_core, hud_local, anyio, msgspec)
-)
+_LIBRARIES = tuple(str(Path(module.__file__ or "").parent) for module in (hud_core, hud_local, anyio, msgspec))
 """Where code lives that is never the user's."""
 
 
@@ -49,7 +47,8 @@ def capture(error: BaseException, method: str) -> Failure:
     if isinstance(error, ProviderError):
         return Failure("ProviderError", text, {"retry": error.retry, "retry_after": error.retry_after})
     ancestors = (kind.__name__ for kind in type(error).__mro__ if _PLAIN.get(kind.__name__) is kind)
-    return Failure(next(ancestors, _OTHERWISE.get(method, "SetupError")), text)
+    kind = next(ancestors, _OTHERWISE.get(method, "SetupError"))
+    return Failure(kind, text.removeprefix(f"{kind}: "))  # whoever shows it names a Python class again
 
 
 def rebuild(failure: Failure) -> Exception:

@@ -48,16 +48,19 @@ class ForkServer:
         control, process = _launch()
         try:
             response = await control.request("import", encode((sources, sys.argv)))
-            if response.failure is not None:
-                files = ", ".join(source.file for source in sources)
-                msg = f"cannot import {files} in a process of its own: {response.failure.text}"
-                raise ConfigError(msg)
-        except BaseException as error:
+        except ChannelClosed as error:
+            status = await _exit_status(process)
             _end_now(process, control)
-            if isinstance(error, ChannelClosed):
-                msg = f"the process that imports {sources[0].file} ended: {describe_exit(process.returncode)}"
-                raise BackendError(msg) from error
+            msg = f"the process that imports {sources[0].file} ended: {describe_exit(status)}"
+            raise BackendError(msg) from error
+        except BaseException:  # cancelled: nothing may be left of it
+            _end_now(process, control)
             raise
+        if response.failure is not None:
+            _end_now(process, control)
+            files = ", ".join(source.file for source in sources)
+            msg = f"cannot import {files} in a process of its own: {response.failure.text}"
+            raise ConfigError(msg)
         return cls(process, control, frozenset(decode(response.payload)))
 
     @property
@@ -66,7 +69,9 @@ class ForkServer:
         return self._process.poll() is None
 
     async def spawn(self, name: str, seed: int | None) -> tuple[ChildProcess, Channel, Channel]:
-        """Fork a child that serves the environment `name`, with the harness's and the agent's channel to it. It may still fail to come up, which its requests show.
+        """Fork a child that serves the environment `name`; give it with the harness's and the agent's channel to it.
+
+        It may still fail to come up, which its requests show.
 
         Raises:
             BackendError: There are too many open files or processes, or the server has gone.
@@ -80,7 +85,8 @@ class ForkServer:
                 fds = [*(end.fileno() for end in theirs), output.fileno()]
                 number = await self._control.send("fork", encode((name, seed)), fds=fds)
             except OSError as error:
-                msg = f"cannot open environment {name!r}: {error.strerror}; run fewer rollouts at once, or raise `ulimit -n`"
+                fix = "run fewer rollouts at once, or raise `ulimit -n`"
+                msg = f"cannot open environment {name!r}: {error.strerror}; {fix}"
                 raise BackendError(msg) from error
             except ChannelClosed as error:
                 msg = f"cannot open environment {name!r}: {await self.describe_end()}"
@@ -104,10 +110,7 @@ class ForkServer:
 
     async def describe_end(self) -> str:
         """Say how the server itself ended."""
-        with anyio.move_on_after(1):  # its socket closes a moment before it has ended
-            while self.is_alive:
-                await anyio.sleep(0.01)
-        return f"its fork server has gone: {describe_exit(self._process.poll())}"
+        return f"its fork server has gone: {describe_exit(await _exit_status(self._process))}"
 
     async def aclose(self) -> None:
         """End the server, and with it every child."""
@@ -126,7 +129,7 @@ class ForkServer:
 class ChildProcess:
     """A child, seen from the job."""
 
-    __slots__ = ("_is_killed", "_lock", "_number", "_server", "_status", "output")
+    __slots__ = ("_is_killed", "_lock", "_number", "_server", "_status", "is_lost", "output")
 
     def __init__(self, server: ForkServer, number: int, output: Output) -> None:
         self._server = server
@@ -135,6 +138,8 @@ class ChildProcess:
         self._status: str | None = None
         self._is_killed = False
         self.output = output
+        self.is_lost = False
+        """Whether somebody was told that it ended too early."""
 
     async def wait(self) -> str:
         """Wait until the child has ended and nothing is left of it, and say how it ended."""
@@ -181,8 +186,16 @@ def _launch() -> tuple[Channel, subprocess.Popen[bytes]]:
     ours, theirs = socket.socketpair()
     with theirs:
         command = [sys.executable, "-c", code]
-        process = subprocess.Popen(command, stdin=theirs, start_new_session=True)  # noqa: S603  our own code
+        process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=True)  # noqa: S603  our own code
     return Channel(ours), process
+
+
+async def _exit_status(process: subprocess.Popen[bytes]) -> int | None:
+    """Give the exit status of a process whose socket is closed, which happens a moment before it has ended."""
+    try:
+        return await anyio.to_thread.run_sync(process.wait, 1)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _end_now(process: subprocess.Popen[bytes], control: Channel) -> None:

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +16,7 @@ from hud_core.model.task import EnvRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import ModuleType
 
     from hud_core.model.task import Recipe
 
@@ -110,9 +110,9 @@ def import_sources(sources: Iterable[Source]) -> dict[str, Environment]:
 def import_source(source: Source) -> ModuleType:
     """Import a module under its name; out of its file where the name alone would find nothing, or something else."""
     folder = str(Path(source.file).parent)
-    if "." not in source.module and folder not in sys.path:
-        sys.path.insert(0, folder)
-    if source.module in sys.modules and source.module != "__main__":
+    if "." not in source.module and not folder.startswith((sys.prefix, sys.base_prefix)):
+        sys.path[:] = [folder, *(other for other in sys.path if other != folder)]  # its own imports are looked for here
+    if source.module in sys.modules:
         return sys.modules[source.module]
     if _is_found(source):
         return importlib.import_module(source.module)

@@ -6,7 +6,7 @@ keys that are no text and integers of any size arrive as they were; tuples in fr
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BLOCKS = {"text": TextContent, "image": ImageContent, "audio": AudioContent, "resource": ResourceContent}
 _BIG_INT = 1
 _NATIVE_INTS = range(-(2**63), 2**64)
-_BUILTIN_TYPES = (bytes, bytearray, memoryview, datetime.datetime, datetime.date, datetime.time)
+_BUILTIN_TYPES = (bytes, bytearray, memoryview, dt.datetime, dt.date, dt.time)
 
 
 NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))

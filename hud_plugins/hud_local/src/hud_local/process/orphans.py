@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -33,9 +32,18 @@ def adopt_orphans(prctl: object) -> None:
         prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def child_pids() -> set[int]:
-    """List the children of this single-threaded process, its own and adopted ones."""
-    try:
-        return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_bytes().split()))
-    except OSError:  # another system, or a kernel without the list
-        return set()
+class Children:
+    """The children of this single-threaded process, its own and adopted ones."""
+
+    def __init__(self) -> None:
+        pid = os.getpid()
+        try:
+            self._file = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # another system, or a kernel without the list
+            self._file = -1
+
+    def pids(self) -> set[int]:
+        """List them; nothing where the system has no such list."""
+        if self._file < 0:
+            return set()
+        return set(map(int, os.pread(self._file, 1 << 16, 0).split()))

@@ -27,7 +27,7 @@ from hud_local.process.failures import capture
 from hud_local.process.frames import FrameReader, pack_frame
 from hud_local.process.loading import Source, import_sources
 from hud_local.process.messages import Request, Response, decode, decode_request, encode
-from hud_local.process.orphans import adopt_orphans, child_pids, die_with_parent, load_prctl
+from hud_local.process.orphans import Children, adopt_orphans, die_with_parent, load_prctl
 from hud_local.process.warmup import warm_up
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ class Server:
         if not self._import():
             return
         warm_up()
-        self._others = child_pids()  # what the environment started while it was imported stays
+        self._family = Children()
+        self._others = self._family.pids()  # what the environment started while it was imported stays
         adopt_orphans(self._prctl)
         self._watch()
         gc.collect()
@@ -103,7 +104,6 @@ class Server:
         try:
             self._environments = import_sources(sources)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a module raises, the job must hear of it
-            traceback.print_exc()
             self._respond(request.number, failure=capture(error, "import"))
             return False
         else:
@@ -115,7 +115,7 @@ class Server:
     def _watch(self) -> None:
         wake, waker = os.pipe()
         self._fds_of_server = (wake, waker)
-        os.set_blocking(waker, False)  # noqa: FBT003  the name says it
+        os.set_blocking(waker, False)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # writes to `waker`, which is what counts
         self._control.setblocking(False)  # noqa: FBT003  the name says it
@@ -239,7 +239,7 @@ class Server:
             self._deadlines.pop(pid, None)
             if number is not None:
                 self._respond(number, os.waitstatus_to_exitcode(status))
-        for pid in child_pids() - self._others - self._children.keys():
+        for pid in self._family.pids() - self._others - self._children.keys():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)  # a daemon that a child left behind; its own end comes up here again
 

@@ -36,7 +36,9 @@ class Link:
         self._child = child
         self._channel = channel
 
-    async def ask(self, method: str, payload: bytes | msgspec.Raw = NOTHING, *, cancellable: bool = False) -> msgspec.Raw:
+    async def ask(
+        self, method: str, payload: bytes | msgspec.Raw = NOTHING, *, cancellable: bool = False
+    ) -> msgspec.Raw:
         """Ask, and give the answer's payload.
 
         Raises:
@@ -46,6 +48,7 @@ class Link:
         try:
             response = await self._channel.request(method, payload, cancellable=cancellable)
         except ChannelClosed as error:
+            self._child.is_lost = True
             msg = f"the process of environment {self._environment!r} ended during {method}: {await self._fate()}"
             raise BackendError(msg) from error
         finally:
@@ -121,7 +124,8 @@ class ProcessSession(Session):
         with anyio.CancelScope(shield=True):
             try:
                 with anyio.move_on_after(grace) as limit:
-                    await self._link.ask("close")
+                    if not self._child.is_lost:
+                        await self._link.ask("close")
                     await self._child.wait()
                 if limit.cancelled_caught:
                     await self._kill(grace)

@@ -59,7 +59,9 @@ def _environment() -> Environment:
 
 
 async def _rehearse(
-    loop: asyncio.AbstractEventLoop, harness: tuple[socket.socket, socket.socket], tools: tuple[socket.socket, socket.socket]
+    loop: asyncio.AbstractEventLoop,
+    harness: tuple[socket.socket, socket.socket],
+    tools: tuple[socket.socket, socket.socket],
 ) -> None:
     child = Child(_environment(), Wire(harness[1], loop), Wire(tools[1], loop))
     async with asyncio.TaskGroup() as group:
