@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import convert
 
+from hud_core.environment.json_records import Record, is_tuple
 from hud_core.environment.json_schema import Schema, at, branches, publish, resolve
 from hud_core.environment.json_types import OneOf, type_name
 
@@ -88,7 +89,7 @@ class Codec:
         """Say what `msgspec` found, and what it would have found had it gone on."""
         text, path = _split(str(error))
         cause = error.__cause__
-        if isinstance(cause, MisfitError):  # out of a mixed union, whose members have said it all
+        if isinstance(cause, MisfitError):  # out of a mixed union or a stand-in, which have said it all
             return [Problem(path + inner, text) for inner, text in cause.problems]
         if cause is not None and hasattr(cause, "errors"):
             problems = [Problem(path + inner, text) for inner, text in _pydantic_problems(cause)]
@@ -235,6 +236,8 @@ def _decode(annotation: Any, value: Any) -> Any:
     """Convert to a mixed union or a pydantic model."""
     if issubclass(annotation, OneOf):
         return _first_that_fits(annotation, value)
+    if issubclass(annotation, Record):
+        return _record(annotation, value)
     if isinstance(value, annotation):
         return value
     if hasattr(annotation, "model_validate_json"):  # strict JSON: "3" is no int, and text is a date where one is meant
@@ -253,6 +256,41 @@ def _first_that_fits(union: type[OneOf], value: Any) -> Any:
         except MisfitError as error:
             problems += [Problem(path, f"{text} (as {type_name(codec.type)})") for path, text in error.problems]
     raise MisfitError(problems)
+
+
+def _record(record: type[Record], value: Any) -> Any:
+    if type(value) is record.origin:
+        return value
+    given = _given(record, value)
+    if not record.codecs:
+        record.codecs = tuple(Codec(field.type) for field in record.fields)
+    converted, problems = {}, []
+    for number, (field, codec) in enumerate(zip(record.fields, record.codecs, strict=True)):
+        step = f"[{number}]" if is_tuple(record) else f".{field.name}"
+        if field.name in given:
+            try:
+                converted[field.argument] = codec.convert(given.pop(field.name))
+            except MisfitError as error:
+                problems += [Problem(step + path, text) for path, text in error.problems]
+        elif field.is_required:
+            problems.append(Problem("", f"object missing required field {field.name}"))
+    problems += [Problem(f".{name}", "unknown field") for name in given]
+    if problems:
+        raise MisfitError(problems)
+    return record.origin(**converted)
+
+
+def _given(record: type[Record], value: Any) -> dict[str, Any]:
+    """Give the fields by name."""
+    wanted = (list, tuple) if is_tuple(record) else dict
+    if not isinstance(value, wanted):
+        kind = "array" if is_tuple(record) else "object"
+        raise MisfitError([Problem("", f"expected {kind}, got {type(value).__name__} {_shown(value)}")])
+    if isinstance(value, dict):
+        return dict(value)
+    if len(value) > len(record.fields):
+        raise MisfitError([Problem("", f"expected array of length {len(record.fields)} at most, got {len(value)}")])
+    return {field.name: item for field, item in zip(record.fields, value, strict=False)}
 
 
 def encode(value: Any) -> Any:

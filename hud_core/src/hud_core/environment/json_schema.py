@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hud_core.environment.json_records import NO_DEFAULT, Field, Record, is_tuple
 from hud_core.environment.json_types import members_of, type_name
 
 if TYPE_CHECKING:
@@ -79,11 +81,34 @@ def _inside(schema: Schema, step: re.Match[str]) -> Schema:
 def _custom(annotation: Any) -> Schema:
     """Give the schema of what `msgspec` does not know. Its definitions are still inside; `_lift` takes them out."""
     if members := members_of(annotation):
-        return {"anyOf": [msgspec.json.schema(member, schema_hook=_custom) for member in members]}
+        return {"anyOf": [_alone(member) for member in members]}
+    if issubclass(annotation, Record):
+        return {"$ref": REFERENCE + annotation.__name__, "$defs": {annotation.__name__: _record(annotation)}}
     if hasattr(annotation, "model_json_schema"):
         return dict(annotation.model_json_schema())
     msg = f"{type_name(annotation)} has no JSON form"
     raise TypeError(msg)
+
+
+def _alone(annotation: Any) -> Schema:
+    return msgspec.json.schema(annotation, schema_hook=_custom)
+
+
+def _record(record: type[Record]) -> Schema:
+    properties = {field.name: _field(field) for field in record.fields}
+    required = [field.name for field in record.fields if field.is_required]
+    if not is_tuple(record):
+        return {"title": record.__name__, "type": "object", "properties": properties, "required": required}
+    limits = {"minItems": len(required), "maxItems": len(properties)}
+    return {"title": record.__name__, "type": "array", "prefixItems": list(properties.values()), **limits}
+
+
+def _field(field: Field) -> Schema:
+    schema = _alone(field.type)
+    if field.default is not NO_DEFAULT:
+        with suppress(TypeError):  # such a default applies all the same, unseen
+            schema["default"] = msgspec.to_builtins(field.default, str_keys=True)
+    return schema
 
 
 def _lift(schema: Schema, definitions: dict[str, Schema], taken: dict[str, Schema]) -> Schema:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import inspect
 import types
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 import msgspec
+
+from hud_core.environment.json_records import AnyInstance, prepare_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,14 +21,7 @@ _CONSTRAINTS = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length
 _DESCRIPTIONS = ("title", "description", "examples", "extra_json_schema", "extra")
 
 
-class _AnyInstance(type):
-    """Makes `msgspec` take whatever a union's members convert to."""
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return True
-
-
-class OneOf(metaclass=_AnyInstance):
+class OneOf(metaclass=AnyInstance):
     """A union that `msgspec` cannot tell apart by JSON type; the first member that fits is taken.
 
     `one_of` makes a subclass for each union, since `msgspec` tells custom types apart by their class.
@@ -36,29 +32,54 @@ class OneOf(metaclass=_AnyInstance):
     """What converts to each member; made on first use, since making them takes the union itself."""
 
 
-def prepare(annotation: Any) -> Any:
-    """Make an annotation one that `msgspec` takes: foreign metadata as `Meta`, mixed unions as `OneOf`."""
+def prepare(annotation: Any, around: tuple[Any, ...] = ()) -> Any:
+    """Make an annotation one that `msgspec` takes.
+
+    Foreign metadata becomes `Meta`, a mixed union a `OneOf`, and a record that holds such a `Record`.
+
+    Args:
+        annotation: Any annotation.
+        around: The records that it is inside, for those that hold themselves.
+    """
+    if annotation in around:
+        return annotation
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is inspect.Parameter.empty or annotation is object:
         return Any
     if origin is Annotated:
         metas = [part for item in arguments[1:] for meta in _metas(item) for part in _parts(meta)]
-        return _constrained(prepare(arguments[0]), metas)
+        return _constrained(prepare(arguments[0], around), metas)
     if origin in (Union, types.UnionType):
-        return one_of(tuple(prepare(member) for member in arguments))
+        return one_of(tuple(prepare(member, around) for member in arguments))
     if origin is None or origin is Literal:
-        return annotation
-    prepared = tuple(prepare(argument) for argument in arguments)
+        return prepare_record(annotation, partial(prepare, around=(*around, annotation)))
+    prepared = tuple(prepare(argument, around) for argument in arguments)
     return annotation if prepared == arguments else origin[prepared]
 
 
 def one_of(members: tuple[Any, ...]) -> Any:
     """Make the union of types; a `OneOf` where `msgspec` could not tell them apart."""
     union: Any = Union[members]  # noqa: UP007  a union of as many as there are
-    if is_known(union):
+    if not _is_mishandled(get_args(union)) and is_known(union):
         return union
     flat = tuple(inner for member in members for inner in (members_of(member) or (member,)))
-    return _AnyInstance("OneOf", (OneOf,), {"members": flat})
+    return AnyInstance("OneOf", (OneOf,), {"members": flat})
+
+
+def _is_mishandled(members: tuple[Any, ...]) -> bool:
+    """Whether `msgspec` gets a union wrong.
+
+    It holds all members of one kind to the constraints of one, and a tuple of fixed length beside a constrained member
+    is a segmentation fault (0.22).
+    """
+    bare = [get_args(member)[0] if get_origin(member) is Annotated else member for member in members]
+    kinds = {float if kind is int else kind for kind in bare}
+    is_constrained = bare != list(members)
+    return (is_constrained and len(kinds) < len(bare)) or any(_is_fixed_tuple(kind) for kind in bare)
+
+
+def _is_fixed_tuple(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple and ... not in get_args(annotation)
 
 
 def members_of(annotation: Any) -> tuple[Any, ...]:
@@ -133,7 +154,7 @@ def type_name(annotation: Any) -> str:
     if annotation is type(None):
         return "None"
     if isinstance(annotation, type) and not get_args(annotation):
-        return annotation.__name__
+        return annotation.__name__  # a `Record` has the name of what it stands for
     if get_origin(annotation) not in (None, Literal):
         inner = ", ".join("..." if a is ... else type_name(a) for a in get_args(annotation))
         return f"{get_origin(annotation).__name__}[{inner}]"
