@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import hud_local
+from hud_core.errors import ConfigError
 from hud_core.kernel import Kernel
-from hud_local import check as check_module
 
 if TYPE_CHECKING:
     from conftest import Write
@@ -46,13 +45,12 @@ TASKS = """
 def hud_check(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs the command with a kernel that has hud-local alone, away from the sources."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(check_module, "Kernel", lambda: kernel)
-    (command,) = hud_local.hud_commands()
+    command = kernel.commands["check"]
 
     def run(*arguments: str) -> int:
         parser = argparse.ArgumentParser(prog="hud check")
         command.configure(parser)
-        return command.run(parser.parse_args(arguments))
+        return command.run(parser.parse_args(arguments, argparse.Namespace(kernel=kernel)))
 
     return run
 
@@ -109,16 +107,23 @@ def test_mistakes_of_the_file_are_listed(hud_check: Any, write: Write, capsys: p
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["nix.py"], "error: no such file: nix.py"), (["tasks.py", "--task-ids", "fien"], "did you mean 'fine'?")],
+    [(["nix.py"], "no such file: nix.py"), (["tasks.py", "--task-ids", "fien"], "did you mean 'fine'?")],
 )
-def test_nothing_to_check(
-    hud_check: Any, write: Write, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
-) -> None:
+def test_nothing_to_check(hud_check: Any, write: Write, arguments: list[str], says: str) -> None:
     write("tasks.py", TASKS)
-    assert hud_check(*arguments) == 2
+    with pytest.raises(ConfigError) as caught:
+        hud_check(*arguments)
+    assert says in str(caught.value)
+
+
+def test_what_tasks_print_is_not_part_of_the_report(
+    hud_check: Any, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write("tasks.py", TASKS.replace("env =", "print('hello')\n    env ="))
+    hud_check(str(path), "--json")
     captured = capsys.readouterr()
-    assert says in captured.err
-    assert captured.out == ""
+    assert json.loads(captured.out)
+    assert captured.err == "hello\n"
 
 
 def test_rollouts_are_kept_when_asked(hud_check: Any, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ ROWS = """
 
 class TestPlugin(PluginContract):
     plugin = "hud_local"
+    distribution = "hud-local"
 
 
 class TestLocalBackend(BackendContract):

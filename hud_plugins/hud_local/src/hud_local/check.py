@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
 
-from hud_core.errors import ConfigError, HudError, TaskDataError, closest
+from hud_core.errors import ConfigError, TaskDataError, closest
 from hud_core.job import run
 from hud_core.job.statistics import PASS_THRESHOLD
 from hud_core.kernel import Kernel
@@ -60,15 +61,13 @@ def check(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        0 when every task is fit, 1 when one is not, 2 when there is nothing to check.
+        0 when every task is fit, 1 when one is not.
+
+    Raises:
+        ConfigError: There is nothing to check.
     """
-    try:
+    with redirect_stdout(sys.stderr):  # whatever a task's code prints is talk; the report is the result
         report = anyio.run(_check, arguments)
-    except TaskDataError as error:
-        report = Report(ok=False, tasks=[], problems=list(error.problems))
-    except HudError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
     if arguments.json:
         sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(report), indent=2).decode()}\n")
     else:
@@ -77,9 +76,12 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 async def _check(arguments: argparse.Namespace) -> Report:
-    kernel = Kernel()
+    kernel = getattr(arguments, "kernel", None) or Kernel()
     source = kernel.source_for(arguments.source)
-    tasks = [task async for task in source.load(arguments.source)]
+    try:
+        tasks = [task async for task in source.load(arguments.source)]
+    except TaskDataError as error:
+        return Report(ok=False, tasks=[], problems=list(error.problems))
     if arguments.task_ids:
         tasks = select(tasks, arguments.task_ids.split(","))
     job = await run(
