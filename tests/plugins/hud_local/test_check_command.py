@@ -80,13 +80,18 @@ def test_tasks_that_are_not_fit_are_reported(hud_check: Any, write: Write, capsy
     assert bare[3] == ["no slug, so it cannot be synced or picked by name"]
 
 
-def test_the_report_is_readable(hud_check: Any, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    assert hud_check(str(write("tasks.py", TASKS))) == 1
-    out = capsys.readouterr().out
-    assert "4 of 6 tasks are not fit to measure anything" in out
-    assert "✗" in out
-    assert "solved by doing nothing" in out
-    assert "fine" not in out
+def test_the_report_has_a_line_for_each_finding(
+    hud_check: Any, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TASKS.replace('"nothing to grade"', "'nothing\\nto \\x1b[31mgrade'")
+    assert hud_check(str(write("tasks.py", text))) == 1
+    head, *lines, last = capsys.readouterr().out.splitlines()
+    assert head.split() == ["task", "oracle", "nop", "finding"]
+    assert [line.split()[:2] for line in lines] == [
+        ["✗", "wrong"], ["✗", "free"], ["!", "cheap"], ["✗", "fussy"], ["✗", "ask(right='3',"], ["!", "ask(right='3',"],
+    ]  # fmt: skip
+    assert "nothing to \ufffd[31mgrade" in lines[3]
+    assert last == "4 of 6 tasks are not fit to measure anything"
 
 
 @pytest.mark.parametrize("ids", ["fine", "0", "cheap, fine"])

@@ -71,7 +71,7 @@ def check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(report), indent=2).decode()}\n")
     else:
-        _print(report)
+        sys.stdout.write(f"{_readable(report)}\n")
     return 0 if report.ok else 1
 
 
@@ -149,26 +149,25 @@ def _judge_nop(finding: Finding, rollout: Rollout) -> None:
 # --- printing ---------------------------------------------------------------------------------------------------------
 
 
-def _print(report: Report) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _readable(report: Report) -> str:
+    """Lay the report out: a line for each finding, the longest column last, so that nothing is cut or folded."""
+    rows = [row for finding in report.tasks for row in _rows(finding)]
+    if rows:
+        rows.insert(0, ("", "task", ORACLE, NOP, "finding"))
+    width = max((len(row[1]) for row in rows), default=0)
+    lines = [f"{mark:1}  {task:{width}}  {oracle:>6}  {nop:>5}  {text}" for mark, task, oracle, nop, text in rows]
+    return "\n".join(_visible(line) for line in [*report.problems, *lines, _summary(report)])
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("", "task", "oracle", "nop"):
-        table.add_column(title, justify="right" if title in (ORACLE, NOP) else "left")
-    table.add_column("finding", overflow="fold")
-    shown = [finding for finding in report.tasks if finding.problems or finding.warnings]
-    for finding in shown:
-        mark = Text("✗", "red") if finding.problems else Text("!", "yellow")
-        found = "\n".join(finding.problems + finding.warnings)
-        table.add_row(mark, Text(finding.task), _reward(finding.oracle), _reward(finding.nop), Text(found))
-    console = Console(highlight=False)
-    for problem in report.problems:
-        console.print(Text(problem), soft_wrap=True)
-    if shown:
-        console.print(table)
-    console.print(Text(_summary(report)))
+
+def _rows(finding: Finding) -> list[tuple[str, str, str, str, str]]:
+    marked = [("✗", problem) for problem in finding.problems] + [("!", warning) for warning in finding.warnings]
+    rewards = (_reward(finding.oracle), _reward(finding.nop))
+    return [(mark, finding.task, *rewards, " ".join(text.split())) for mark, text in marked]
+
+
+def _visible(text: str) -> str:
+    """Show what would steer the terminal instead of obeying it: a task's text may hold anything."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _reward(reward: float | None) -> str:
