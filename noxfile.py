@@ -80,7 +80,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def types(session: nox.Session) -> None:
     """Check types with mypy --strict, and print how much of hud_core's public API pyright finds fully typed."""
-    install(session, *wheels(), *group("types"))
+    install(session, *wheels(), *group("test", "types"))
     session.run("mypy", "--strict")
     session.run("pyright", "--verifytypes", "hud_core", "--ignoreexternal", success_codes=[0, 1])
 
@@ -99,10 +99,10 @@ def alone(session: nox.Session, plugin: str) -> None:
     """Run a plugin's contracts where only the kernel, the plugin and what they declare is installed."""
     install(session, *wheels("hud_core", plugin), "pytest", "trio")
     with tempfile.TemporaryDirectory() as away:
-        for file in (ROOT / "tests" / "plugins" / plugin).glob("test_contract*.py"):
-            shutil.copy(file, away)
+        shutil.copytree(ROOT / "tests" / "plugins" / plugin, away, dirs_exist_ok=True)
+        contracts = [str(file) for file in Path(away).glob("test_contract*.py")]
         with session.chdir(away):
-            session.run("pytest", f"--config-file={ROOT / 'pyproject.toml'}", f"--rootdir={away}", away)
+            session.run("pytest", f"--config-file={ROOT / 'pyproject.toml'}", f"--rootdir={away}", *contracts)
 
 
 # ----------------------------------------------------------------------------------------------------------- on demand
