@@ -105,12 +105,20 @@ def _fix(error: BaseException, path: Path, folders: Sequence[str]) -> str:
 
 def _install(module: str, folders: Sequence[str]) -> str:
     top = module.partition(".")[0]
-    local = {entry.stem for folder in folders for entry in Path(folder).iterdir() if entry.stem.isidentifier()}
+    local = {entry.stem for folder in folders for entry in entries_of(folder) if entry.stem.isidentifier()}
     if top in local:
         return f"{top!r} is there, {module!r} is not in it; check its spelling, and that {top} has an __init__.py"
     if guess := closest(top, local).removeprefix("; "):
         return guess
     return f"pip install {DISTRIBUTIONS.get(top, top.replace('_', '-'))}, unless {top!r} is misspelt"
+
+
+def entries_of(folder: str) -> list[Path]:
+    """Give what is in a folder; nothing where it cannot be read."""
+    try:
+        return list(Path(folder).iterdir())
+    except OSError:
+        return []
 
 
 def _other_name(error: ImportError, path: Path) -> str:

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hud_core.errors import ConfigError
+from hud_local.imports import entries_of, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,8 +98,6 @@ class _Import:
         return module
 
     def _execute(self) -> ModuleType:
-        from hud_local.imports import explained
-
         known = sys.modules.get(self.name)
         if known is not None and _file_of(known) == str(self.path):
             return known
@@ -155,12 +154,12 @@ def _offered(folders: list[_Folder]) -> dict[str, str]:
     regular: dict[str, str] = {}
     spaces: dict[str, str] = {}
     for folder in folders:
-        for entry in sorted(Path(folder).iterdir(), key=lambda entry: entry.suffix):  # a package goes before a module
+        for entry in sorted(entries_of(folder), key=lambda entry: entry.suffix):  # a package goes before a module
             if entry.suffix == ".py":
                 regular.setdefault(entry.stem, str(entry))
-            elif (entry / "__init__.py").is_file():
+            elif os.path.isfile(entry / "__init__.py"):  # noqa: PTH113  False where pathlib raises: not ours to read
                 regular.setdefault(entry.name, str(entry / "__init__.py"))
-            elif entry.name.isidentifier() and entry.is_dir():
+            elif entry.name.isidentifier() and os.path.isdir(entry):  # noqa: PTH112
                 spaces.setdefault(entry.name, str(entry))
     return {**spaces, **regular}
 
