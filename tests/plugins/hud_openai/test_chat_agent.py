@@ -423,7 +423,7 @@ async def test_cancelling_a_request_ends_it_and_the_agent_works_on(
     async with agent_of(server) as agent:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(agent.run, ask("x"), toolbox())
-            while not server.requests:  # noqa: ASYNC110  the endpoint runs in another thread
+            while not server.requests:
                 await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()
         with anyio.fail_after(10):

@@ -126,7 +126,7 @@ async def test_aimock_a_whole_job(aimock: str) -> None:
     env.tool(count_letter)
 
     @env.scenario()
-    async def count(word: str, letter: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    async def count(word: str, letter: str):  # type: ignore[no-untyped-def]
         answer = yield f"How many {letter} are in {word}?"
         yield float(answer == str(word.count(letter)))
 

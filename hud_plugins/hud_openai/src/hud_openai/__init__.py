@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from hud_core.hookspecs import hookimpl
@@ -27,7 +26,9 @@ def _load() -> Callable[..., Agent]:
 @hookimpl
 def hud_agents() -> Iterable[Provider[Agent]]:
     """Provide the agents; with OPENAI_BASE_URL set, the endpoint there is tried for every model no other agent runs."""
-    models = ("*",) if os.environ.get("OPENAI_BASE_URL") else ()
+    from hud_core.settings import settings
+
+    models = ("*",) if settings.openai_base_url else ()
     yield Provider("openai_compatible", _load, "any model behind a chat-completions API (vLLM, Ollama, ...)", models)
 
 

@@ -2,8 +2,8 @@
 
 Requests go through the SDK's generic ``post``, not ``chat.completions.create``, which walks through every message of
 every request to rename keys that chat-completions does not have: 4 ms of CPU for a conversation of twenty turns, where
-``post`` takes 0.8 ms. Answers are read as JSON, since endpoints that are not OpenAI's deviate in ways that pydantic
-models either refuse or hide.
+``post`` takes 0.7 ms. Bodies are JSON both ways: to make them here is quicker, and endpoints that are not OpenAI's
+deviate in ways that pydantic models either refuse or hide.
 
 On asyncio the HTTP client is the SDK's aiohttp one: its pool costs the same at any number of connections, that of httpx
 grows with their square (at 100 connections 1.3 ms a call against 0.8 with openai 3, and 15 against 0.8 with openai 2).
@@ -12,15 +12,16 @@ aiohttp knows only asyncio, so on trio it is the SDK's default client.
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import sniffio
 from anyio.lowlevel import current_token
 
 from hud_core.errors import ProviderError
+from hud_core.settings import settings
 from hud_openai.config import public_url
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Endpoint:
         import openai  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
 
         self._config = config
-        self._key = config.api_key or os.environ.get("OPENAI_API_KEY") or "none"
+        self._key = config.api_key or settings.openai_api_key or "none"
         self._clients: dict[object, tuple[AsyncOpenAI, AsyncGenerator[None, None]]] = {}
 
     async def complete(self, body: Mapping[str, Any]) -> Reply:
@@ -73,7 +74,7 @@ class Endpoint:
             response = await client.post(
                 "/chat/completions",
                 cast_to=openai.AsyncAPIResponse[object],
-                body={**body, **kwargs.get("extra_body", {})},
+                content=msgspec.json.encode({**body, **kwargs.get("extra_body", {})}),
                 options=options,
             )
             return Reply(await response.read(), response.request_id, response.retries_taken)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,6 +9,7 @@ from attrs import field, frozen
 
 from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, must_be
 from hud_core.errors import ConfigError
+from hud_core.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ class ChatConfig(BaseAgentConfig):
     base_url: str | None = field(default=None, validator=[must_be(str), _url], repr=lambda url: repr(public_url(url)))
     """Where the API is, such as ``http://localhost:8000/v1``; by default ``OPENAI_BASE_URL``, then OpenAI's own."""
     api_key: str | None = field(default=None, validator=must_be(str), repr=False, metadata=SECRET)
-    """By default ``OPENAI_API_KEY``; endpoints of your own often need none."""
+    """By default ``OPENAI_API_KEY``; an endpoint of your own may need none."""
     checkpoint: str | None = field(default=None, validator=must_be(str))
     """Sent as the request's ``checkpoint``, for servers that hold several of one model."""
     structured_output: Literal["schema", "prompt"] = "schema"
@@ -83,7 +83,7 @@ class ChatConfig(BaseAgentConfig):
         sampling = {name: value for name, value in options.items() if name in SAMPLING and value is not None}
         more = own.get("completion_kwargs") or {}
         own["completion_kwargs"] = {**sampling, **more} if isinstance(more, dict) else more
-        own["base_url"] = own.get("base_url") or os.environ.get("OPENAI_BASE_URL") or None
+        own["base_url"] = own.get("base_url") or settings.openai_base_url
         config = super().from_options(own)
         config.check_usable()
         return config
@@ -98,7 +98,7 @@ class ChatConfig(BaseAgentConfig):
             raise ConfigError("openai_compatible needs a model: give model='...', or -m on the command line")
         if self.structured_output not in ("schema", "prompt"):
             raise ConfigError(f"structured_output must be 'schema' or 'prompt', got {self.structured_output!r}")
-        if not (self.openai_client or self.base_url or self.api_key or os.environ.get("OPENAI_API_KEY")):
+        if not (self.openai_client or self.base_url or self.api_key or settings.openai_api_key):
             raise ConfigError(
                 "openai_compatible needs an endpoint: give base_url='http://...', or set OPENAI_BASE_URL; "
                 "for OpenAI itself set OPENAI_API_KEY"
