@@ -15,15 +15,15 @@ import importlib.util
 import os
 import sys
 import threading
-from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hud_core.errors import ConfigError
 from hud_local.imports import entries_of, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 ROOT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "env.py", ".hud", ".git")
 ROOT_DISTANCE = 10
@@ -176,7 +176,7 @@ def _marked() -> list[ModuleType]:
     return [module for module in list(sys.modules.values()) if _is_marked(module)]
 
 
-def _is_marked(module: Any) -> bool:
+def _is_marked(module: object) -> bool:
     return isinstance(module, ModuleType) and _STAMP in vars(module)
 
 
@@ -193,11 +193,11 @@ def _stamp(module: ModuleType) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
-def _file_of(module: Any) -> str:
+def _file_of(module: object) -> str:
     """Name a module's file, without waking modules that load themselves lazily."""
     return str(vars(module).get("__file__") or "") if isinstance(module, ModuleType) else ""
 
 
-def _path_of(module: Any) -> Iterator[str]:
+def _path_of(module: object) -> Iterator[str]:
     if isinstance(module, ModuleType):
         yield from vars(module).get("__path__") or ()
