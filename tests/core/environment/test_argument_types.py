@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 import uuid
 from dataclasses import dataclass, field
@@ -67,7 +67,7 @@ class Address(pydantic.BaseModel):
 
 class Person(pydantic.BaseModel):
     name: str
-    born: datetime.date | None = None
+    born: dt.date | None = None
     addresses: list[Address] = []
 
 
@@ -130,9 +130,9 @@ TAKEN = [
     (tuple[int, ...], [1, 2, 3], (1, 2, 3)),
     (set[int], [1, 2], {1, 2}),
     (frozenset[str], ["a"], frozenset({"a"})),
-    (Literal["a", 1, None], "a", "a"),
-    (Literal["a", 1, None], 1, 1),
-    (Literal["a", 1, None], None, None),
+    (Literal["a", 1] | None, "a", "a"),
+    (Literal["a", 1] | None, 1, 1),
+    (Literal["a", 1] | None, None, None),
     (Colour, "red", Colour.RED),
     (Level, 2, Level.HIGH),
     (int | None, None, None),
@@ -142,8 +142,8 @@ TAKEN = [
     (Colour | str, "red", Colour.RED),
     (Colour | str, "blue", "blue"),
     (str | Colour, "red", "red"),
-    (datetime.date | str, "soon", "soon"),
-    (datetime.date | str, "2026-01-02", datetime.date(2026, 1, 2)),
+    (dt.date | str, "soon", "soon"),
+    (dt.date | str, "2026-01-02", dt.date(2026, 1, 2)),
     (list[int] | tuple[int, str], [1, "a"], (1, "a")),
     (list[int] | dict[str, int], {"a": 1}, {"a": 1}),
     (Item, {"sku": "a", "colour": "green"}, Item("a", 1, Colour.GREEN)),
@@ -161,8 +161,8 @@ TAKEN = [
     (dict[str, Person | Address], {"a": {"name": "Ann"}}, {"a": Person(name="Ann")}),
     (AliasedList, [{"sku": "a"}], [Item("a")]),
     (UserId, 3, 3),
-    (datetime.datetime, "2026-01-02T03:04:05", datetime.datetime(2026, 1, 2, 3, 4, 5)),  # noqa: DTZ001
-    (datetime.timedelta, "P1D", datetime.timedelta(days=1)),
+    (dt.datetime, "2026-01-02T03:04:05", dt.datetime(2026, 1, 2, 3, 4, 5)),  # noqa: DTZ001
+    (dt.timedelta, "P1D", dt.timedelta(days=1)),
     (uuid.UUID, "12345678123456781234567812345678", uuid.UUID("12345678123456781234567812345678")),
     (Decimal, "1.50", Decimal("1.50")),
     (bytes, "aGk=", b"hi"),
@@ -174,7 +174,7 @@ TAKEN = [
     (Annotated[list[int], annotated_types.Len(1, 2)], [1], [1]),
     (Annotated[Item | Point, "either"], {"x": 1.0}, Point(1.0)),
     (pydantic.PositiveInt, 1, 1),
-    (Person, {"name": "Ann", "born": "2000-01-02"}, Person(name="Ann", born=datetime.date(2000, 1, 2))),
+    (Person, {"name": "Ann", "born": "2000-01-02"}, Person(name="Ann", born=dt.date(2000, 1, 2))),
     (list[Person], [{"name": "Ann"}], [Person(name="Ann")]),
     (
         Household,
@@ -242,7 +242,7 @@ REFUSED = [
     (Item | Point, {"x": 1, "z": 2}, "'value.z': unknown field (as Point)"),
     (list[Item | Point], [{"x": "a"}], "'value[0].x': expected float, got str 'a' (as Point)"),
     (Person | Item, {"nom": "a"}, "(as Person)"),
-    (datetime.datetime, "soon", "'value': invalid RFC3339 encoded datetime, got 'soon'"),
+    (dt.datetime, "soon", "'value': invalid RFC3339 encoded datetime, got 'soon'"),
     (uuid.UUID, "x", "'value': invalid UUID, got 'x'"),
     (Decimal, 1, "'value': expected str, got int 1"),
     (bytes, "?", "'value': invalid base64 encoded string, got '?'"),
@@ -267,7 +267,7 @@ def test_refuses(annotation: Any, data: Any, said: str) -> None:
     assert said in str(caught.value)
 
 
-BEYOND_SCHEMA = (dict[int, str], datetime.datetime, uuid.UUID, bytes, Point)
+BEYOND_SCHEMA = (dict[int, str], dt.datetime, uuid.UUID, bytes, Point)
 """What JSON Schema does not say: the form of keys and of text, and what a class checks itself."""
 
 

@@ -93,7 +93,7 @@ def _split(block: ast.AST, before: list[ast.AST], after: list[ast.AST]) -> bool:
     if isinstance(holder, _STRAIGHT):
         if not _split(holder, before, after):
             return False
-    elif isinstance(holder, ast.Expr | ast.Assign | ast.AnnAssign):
+    elif isinstance(holder, ast.Expr | ast.Assign | ast.AnnAssign) and not _yields_in_branch(holder):
         before.append(holder)
     else:
         return False
@@ -101,6 +101,11 @@ def _split(block: ast.AST, before: list[ast.AST], after: list[ast.AST]) -> bool:
     for part in ("handlers", "orelse", "finalbody"):
         after += getattr(block, part, ())
     return True
+
+
+def _yields_in_branch(statement: ast.stmt) -> bool:
+    branches = (node for node in ast.walk(statement) if isinstance(node, ast.IfExp | ast.BoolOp))
+    return any(_yields(branch) for branch in branches)
 
 
 def _yields(node: ast.AST) -> bool:

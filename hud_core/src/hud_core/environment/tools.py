@@ -92,7 +92,8 @@ class ToolFunction:
     async def _run(self, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what the function returns
         if not self._in_thread:
             return self.function(**arguments)
-        return await anyio.to_thread.run_sync(_in_thread, self.function, arguments, abandon_on_cancel=True)
+        (value,) = await anyio.to_thread.run_sync(_in_thread, self.function, arguments, abandon_on_cancel=True)
+        return value
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -115,9 +116,10 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _in_thread(function: Callable[..., T], arguments: dict[str, Any]) -> T:
+def _in_thread(function: Callable[..., T], arguments: dict[str, Any]) -> tuple[T]:
+    """Call a function, and wrap what it returns: a bare coroutine may not leave a thread on trio."""
     try:
-        return function(**arguments)
+        return (function(**arguments),)
     except (StopIteration, SystemExit) as error:  # the first gets lost between threads, the second ends this one
         raise RuntimeError(describe(error)) from error
 
