@@ -13,7 +13,7 @@ from hud_core.environment.session import Toolbox
 from hud_core.environment.tools import LocalTools
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import Answer, StopReason
-from hud_core.testing.contract import PATIENCE, Contract, check, optional, required
+from hud_core.testing.contract import Contract, check, optional, required
 from hud_core.testing.environments import contract
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class AgentContract(Contract):
     async def test_max_steps_are_honoured(self, endless: Agent, closing: list[Agent], max_steps: int) -> None:
         closing.append(endless)
         toolbox = Watched()
-        with anyio.move_on_after(PATIENCE) as limit:
+        with anyio.move_on_after(self.patience) as limit:
             answer = await endless.run(PROMPT, toolbox, max_steps=max_steps)
         calls = len(watched(toolbox).called)
         check(not limit.cancelled_caught, f"run did not end by itself with max_steps={max_steps}, after {calls} calls")
@@ -129,7 +129,7 @@ class AgentContract(Contract):
         async def attempt() -> None:
             outcome.append(await sleeping.run(PROMPT, toolbox, max_steps=10))
 
-        with anyio.move_on_after(PATIENCE) as limit:
+        with anyio.move_on_after(self.patience) as limit:
             async with anyio.create_task_group() as group:
                 group.start_soon(attempt)
                 await watched(toolbox).asleep.wait()

@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from hud_core.errors import ArgumentError, BackendError, Cause, GraderError, describe, verdict_for
 from hud_core.model.content import ImageContent, TextContent
 from hud_core.model.evaluation import Answer
-from hud_core.testing.contract import PATIENCE, Contract, check, required
+from hud_core.testing.contract import Contract, check, required
 from hud_core.testing.environments import PIXEL, contract
 from hud_core.testing.processes import descendants, is_running
 
@@ -223,7 +223,7 @@ class BackendContract(Contract):
         self._needs_files()
         async with opened.open(ref) as session:
             await session.setup("closing", {"marks": str(tmp_path)})
-        await _wait_for(tmp_path / "scenario-left", "a session that is left must run the scenario's finally block")
+        await self._wait_for(tmp_path / "scenario-left", "a session that is left must run the scenario's finally block")
 
     async def test_cancelling_a_tool_leaves_nothing_behind(
         self, backend: Backend, ref: Recipe | EnvRef, tmp_path: Path
@@ -232,10 +232,10 @@ class BackendContract(Contract):
         before = descendants()
         async with anyio.create_task_group() as group:
             group.start_soon(_stay_in_a_tool, backend, ref, tmp_path)
-            await _wait_for(tmp_path / "tool-began", "the tool 'slow' was called and never began")
+            await self._wait_for(tmp_path / "tool-began", "the tool 'slow' was called and never began")
             during = descendants() - before
             group.cancel_scope.cancel()
-        await _wait_for(
+        await self._wait_for(
             tmp_path / "scenario-left", "a rollout cancelled in a tool must run the scenario's finally block"
         )
         check(not (tmp_path / "tool-ended").exists(), "a tool must not go on after its rollout is cancelled")
@@ -246,10 +246,10 @@ class BackendContract(Contract):
 
     async def test_cancelling_ends_soon(self, opened: Backend, ref: Recipe | EnvRef, tmp_path: Path) -> None:
         self._needs_files()
-        with anyio.move_on_after(PATIENCE) as limit:
+        with anyio.move_on_after(self.patience) as limit:
             async with anyio.create_task_group() as group:
                 group.start_soon(_stay_in_a_tool, opened, ref, tmp_path)
-                await _wait_for(tmp_path / "tool-began", "the tool 'slow' was called and never began")
+                await self._wait_for(tmp_path / "tool-began", "the tool 'slow' was called and never began")
                 group.cancel_scope.cancel()
         check(not limit.cancelled_caught, "a rollout that is cancelled in a tool must end, this one hangs")
 
@@ -281,6 +281,7 @@ class BackendContract(Contract):
         async def attempt(number: int) -> None:
             async with opened.open(ref) as session:
                 await session.setup("letters", {"word": "r" * number})
+                await anyio.lowlevel.checkpoint()  # the others come in between
                 await session.call_tool("echo", text="hi")
                 rewards.append((await session.grade(Answer(text=str(number)))).reward)
 
@@ -291,7 +292,7 @@ class BackendContract(Contract):
 
     async def test_a_killed_environment_is_a_backend_error(self, opened: Backend, ref: Recipe | EnvRef) -> None:
         error: Exception | None = None
-        with anyio.move_on_after(PATIENCE) as limit:
+        with anyio.move_on_after(self.patience) as limit:
             try:
                 async with opened.open(ref) as session:
                     await session.setup("letters", {"word": "strawberry"})
@@ -302,6 +303,12 @@ class BackendContract(Contract):
         check(not limit.cancelled_caught, "a call must not hang when the environment's process is killed")
         check(isinstance(error, BackendError), f"kill -9 of the environment must raise BackendError, it gave {error!r}")
         check((await _rollout(opened, ref, "calls_tool")).reward == 1.0, "the next session must work after a kill -9")
+
+    async def _wait_for(self, file: Path, message: str) -> None:
+        with anyio.move_on_after(self.patience) as limit:
+            while not file.exists():  # noqa: ASYNC110, ASYNC240  another process may write it
+                await anyio.sleep(0.005)
+        check(not limit.cancelled_caught, message)
 
     def _needs_files(self) -> None:
         if not self.shares_files:
@@ -342,16 +349,3 @@ async def _stay_in_a_tool(backend: Backend, ref: Recipe | EnvRef, marks: Path) -
 async def _stay(session: Session, marks: Path) -> None:
     await session.setup("closing", {"marks": str(marks)})
     await session.call_tool("slow", marks=str(marks))
-
-
-@asynccontextmanager
-async def _within(message: str) -> AsyncIterator[None]:
-    with anyio.move_on_after(PATIENCE) as limit:
-        yield
-    check(not limit.cancelled_caught, message)
-
-
-async def _wait_for(file: Path, message: str) -> None:
-    async with _within(message):
-        while not file.exists():  # noqa: ASYNC110, ASYNC240  another process may write it
-            await anyio.sleep(0.005)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import ClassVar
 
 import anyio
 import pytest
 
 LOOPS = ["asyncio", "trio"] if importlib.util.find_spec("trio") else ["asyncio"]
 PATIENCE = 60.0
-"""Seconds after which a contract calls something hung. Nothing in a contract takes long by itself."""
+"""Seconds after which a contract says that something hangs."""
 
 
 class Contract:
@@ -26,6 +27,9 @@ class Contract:
     """
 
     pytestmark = pytest.mark.anyio
+
+    patience: ClassVar[float] = PATIENCE
+    """Seconds after which something hangs. Nothing in a contract takes long by itself."""
 
     @pytest.fixture(params=LOOPS)
     def anyio_backend(self, request: pytest.FixtureRequest) -> str:

@@ -14,7 +14,7 @@ from hud_core.job.plan import JobSpec
 from hud_core.job.result import Job
 from hud_core.kernel import Kernel
 from hud_core.testing import fakes
-from hud_core.testing.contract import PATIENCE, Contract, check, required
+from hud_core.testing.contract import Contract, check, required
 from hud_core.testing.environments import contract
 
 if TYPE_CHECKING:
@@ -58,15 +58,15 @@ class ExecutorContract(Contract):
         return Kernel(autoload=False, plugins=[fakes])
 
     async def test_a_job_that_is_submitted_gives_its_rollouts(self, executor: Executor, kernel: Kernel) -> None:
-        job = await _run(executor, _spec(kernel, [_letters("r" * n) for n in range(3)], "1", group=2))
+        job = await self._run(executor, _spec(kernel, [_letters("r" * n) for n in range(3)], "2", group=2))
         check(isinstance(job, Job), f"wait must give a Job, it gave {job!r}")
         rewards = [rollout.reward for rollout in job.rollouts]
-        expected = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]
+        expected = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]
         check(rewards == expected, f"3 tasks twice must earn {expected} in the tasks' order, they earned {rewards}")
         check(job.total == len(expected), f"job.total counts the rollouts asked for, {len(expected)}, not {job.total}")
 
     async def test_waiting_twice_gives_the_same_job(self, executor: Executor, kernel: Kernel) -> None:
-        with anyio.move_on_after(PATIENCE) as limit:
+        with anyio.move_on_after(self.patience) as limit:
             handle = await executor.submit(_spec(kernel, [_letters(WORD)], "3"))
             first, again = await handle.wait(), await handle.wait()
             check(first.id == again.id, f"wait must give the same job each time, it gave {first.id} and {again.id}")
@@ -74,7 +74,7 @@ class ExecutorContract(Contract):
 
     async def test_a_rollout_that_fails_is_invalid_and_ends_no_other(self, executor: Executor, kernel: Kernel) -> None:
         tasks = [contract("broken_grading"), _letters(WORD)]
-        job = await _run(executor, _spec(kernel, tasks, "3"))
+        job = await self._run(executor, _spec(kernel, tasks, "3"))
         causes = [rollout.cause for rollout in job.rollouts]
         check(causes == [Cause.GRADER, None], f"the first rollout fails in grading, the second not; causes: {causes}")
         check(job.rollouts[0].reward is None, f"an invalid rollout has no reward, got {job.rollouts[0].reward}")
@@ -89,9 +89,16 @@ class ExecutorContract(Contract):
         check(job.total == 2, f"job.total counts the 2 rollouts asked for, not {job.total}")  # noqa: PLR2004
         check(not (tmp_path / "tool-ended").exists(), "cancel must stop rollouts that are running")
 
+    async def _run(self, executor: Executor, spec: JobSpec) -> Job:
+        jobs: list[Job] = []
+        with anyio.move_on_after(self.patience) as limit:
+            await _collect(await executor.submit(spec), jobs)
+        check(not limit.cancelled_caught, f"the job did not end within {self.patience} s: wait hangs, or submit does")
+        return jobs[0]
+
     async def _cancelled(self, executor: Executor, spec: JobSpec, marks: Path) -> Job:
         jobs: list[Job] = []
-        with anyio.move_on_after(PATIENCE) as limit:
+        with anyio.move_on_after(self.patience) as limit:
             handle = await executor.submit(spec)
             async with anyio.create_task_group() as group:
                 group.start_soon(_collect, handle, jobs)
@@ -127,14 +134,6 @@ class Sleeper(fakes.ScriptedAgent):
         if WORD in prompt.text:
             return "no idea"
         return await super().run(prompt, toolbox, max_steps=max_steps)
-
-
-async def _run(executor: Executor, spec: JobSpec) -> Job:
-    jobs: list[Job] = []
-    with anyio.move_on_after(PATIENCE) as limit:
-        await _collect(await executor.submit(spec), jobs)
-    check(not limit.cancelled_caught, f"the job did not end within {PATIENCE} s: wait hangs, or submit does")
-    return jobs[0]
 
 
 async def _collect(handle: JobHandle, jobs: list[Job]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from hud_core import Backend, ConfigError, Environment, Executor, JobControl, JobHandle
-from hud_core.job.run import run_job
+from hud_core.job import run_job
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
