@@ -1,4 +1,4 @@
-"""hud-openai keeps the kernel's contracts. The model is a double behind the SDK's HTTP client; no other file is needed."""
+"""hud-openai keeps the kernel's contracts. A double answers behind the SDK's HTTP client: this file stands alone."""
 
 from __future__ import annotations
 

@@ -81,24 +81,22 @@ def _results(turn: ToolTurn) -> Iterable[Wire]:
     """Give one message for each call, then what is not text in a user message: tool messages hold text alone."""
     beside: list[Wire] = []
     for call, result in turn.results:
-        parts = [_part(block) for block in result.content if not _is_text(block)]
-        yield {"role": "tool", "tool_call_id": call.id, "content": _text(result, len(parts))}
-        if parts:
+        parts = [_part(block) for block in result.content]
+        texts = [part["text"] for part in parts if part["type"] == "text"]
+        others = [part for part in parts if part["type"] != "text"]
+        yield {"role": "tool", "tool_call_id": call.id, "content": _text(result, texts, len(others))}
+        if others:
             title = f"From tool {call.name!r}, call {call.id}:"
-            beside += [{"type": "text", "text": title}, *parts]
+            beside += [{"type": "text", "text": title}, *others]
     if beside:
         yield {"role": "user", "content": beside}
 
 
-def _is_text(block: Content) -> bool:
-    return bool(_part(block)["type"] == "text")
-
-
-def _text(result: ToolResult, beside: int) -> str:
-    lines = [_part(block)["text"] for block in result.content if _is_text(block)]
-    if not lines and result.structured_content is not None:
+def _text(result: ToolResult, texts: list[str], beside: int) -> str:
+    lines = texts
+    if not texts and result.structured_content is not None:
         lines = [json.dumps(result.structured_content)]
     if beside:
-        lines.append(f"({beside} attached below)")
+        lines = [*lines, f"({beside} attached below)"]
     text = "\n".join(lines) or "(no output)"
     return f"[tool error] {text}" if result.is_error else text
