@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from msgspec import Struct
+from msgspec.structs import fields
 import pytest
 
 import hud_core
@@ -21,7 +23,13 @@ from hud_core.settings import FIELDS
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = [name for name in hud_core.__all__ if not name.startswith("__")]
-EVENTS = [value for value in vars(events).values() if attrs.has(value) and value.__module__ == events.__name__]
+
+
+def is_struct(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Struct) and value is not Struct
+
+
+EVENTS = [value for value in vars(events).values() if is_struct(value) and value.__module__ == events.__name__]
 
 
 def says(text: str, word: str) -> bool:
@@ -96,6 +104,8 @@ def test_each_parameter_is_documented(name: str, reference: str) -> None:
 
 def parameters(value: object) -> list[str]:
     """Give what users pass by name: parameters of a function, fields of a record."""
+    if is_struct(value):
+        return [field.name for field in fields(value)]
     if isinstance(value, type) and attrs.has(value):
         return [field.name for field in attrs.fields(value) if not field.name.startswith("_")]
     return list(inspect.signature(value).parameters) if inspect.isfunction(value) else []

@@ -341,6 +341,7 @@ async def test_the_generator_is_closed_after_grading(env: Environment, closed: l
             await session.grade(Answer())
         except (GraderError, ValueError):
             assert final != 1
+    await session.aclose()
     assert closed == ["closing", "closed"]
 
 

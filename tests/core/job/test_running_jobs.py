@@ -15,6 +15,7 @@ from hud_core import (
     EnvRef,
     Environment,
     Grader,
+    JobControl,
     Kernel,
     Provider,
     Solution,
@@ -290,6 +291,39 @@ async def test_each_repeat_has_its_own_seed(kernel):
     kernel = Kernel(autoload=False, plugins=[Backends, Plugin])
     await run(count.task("tree"), "says", kernel=kernel, save=False, backend="seeded", group=3, seed=10)
     assert sorted(seeds) == [10, 11, 12]
+
+
+async def test_a_stream_is_closed_when_the_job_stops_early(kernel):
+    control = JobControl()
+    closed = []
+
+    async def stream():
+        try:
+            while True:
+                yield count.task("strawberry")
+        finally:
+            closed.append(True)
+
+    class Stopping(Agent):
+        async def run(self, prompt, toolbox, *, max_steps):
+            if control.progress.done >= 3:
+                control.stop()
+            await anyio.sleep(0)
+            return "3"
+
+    job = await run(stream(), Stopping(), kernel=kernel, save=False, control=control, max_concurrent=2)
+    assert job.stopped
+    assert closed == [True]
+
+
+async def test_a_backend_that_cannot_close_costs_a_warning_and_no_result(monkeypatch, kernel):
+    async def fail(self):
+        raise OSError("the pool is stuck")
+
+    monkeypatch.setattr(fakes.InProcessBackend, "aclose", fail)
+    job = await run(count.task("strawberry"), "says", kernel=kernel, save=False)
+    assert job.reward == 1.0
+    assert job.warnings == ("closing InProcessBackend failed: OSError: the pool is stuck",)
 
 
 async def test_several_jobs_run_in_one_loop(kernel):

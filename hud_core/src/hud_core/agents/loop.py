@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, overlo
 
 import anyio
 import attrs
+from msgspec.structs import replace
 
 from hud_core import trace
 from hud_core.agents.config import BaseAgentConfig
@@ -129,7 +130,7 @@ class ToolLoopAgent(Agent):
         trace.model_called(
             model=turn.model or self.config.model or "",
             seconds=time.monotonic() - started,
-            usage=attrs.evolve(turn.usage, calls=1),
+            usage=replace(turn.usage, calls=1),
             text=turn.text,
             reasoning=turn.reasoning,
             calls=tuple(call.as_call if isinstance(call, MalformedCall) else call for call in turn.calls),

@@ -105,6 +105,9 @@ class LiveSession(Session):
 
     def _hide(self, handle: ScenarioHandle[...]) -> None:
         options = handle.options
+        if not (options.exclude_tools or options.exclude_sources):
+            self._tools.hide(frozenset())
+            return
         names = self._environment.tool_functions
         local = "__local__" in options.exclude_sources
         hidden = {name for name in names if local or _matches(name, options.exclude_tools)}

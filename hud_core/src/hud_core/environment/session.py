@@ -71,7 +71,7 @@ class ToolFilter:
         within: Another filter that must show the tool too.
     """
 
-    __slots__ = ("_allowed", "_disallowed", "_within")
+    __slots__ = ("_allowed", "_disallowed", "_shows_all", "_within")
 
     def __init__(
         self,
@@ -82,9 +82,14 @@ class ToolFilter:
         self._allowed = tuple(allowed) if allowed is not None else None
         self._disallowed = tuple(disallowed or ())
         self._within = within
+        self._shows_all = allowed is None and not disallowed and within is None
 
     def __contains__(self, name: str) -> bool:
-        if name.startswith("_") or (self._within is not None and name not in self._within):
+        if name.startswith("_"):
+            return False
+        if self._shows_all:
+            return True
+        if self._within is not None and name not in self._within:
             return False
         if self._allowed is not None and not any(fnmatchcase(name, pattern) for pattern in self._allowed):
             return False

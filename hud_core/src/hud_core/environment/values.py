@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _BLOCKS = (TextContent, ImageContent, AudioContent, ResourceContent)
+_PLAIN = (bool, int)
 _ROLES = ("user", "assistant", "system")
 _EVALUATION_KEYS = frozenset({"reward", "done", "content", "info", "isError", "subscores"})
 
@@ -80,6 +81,9 @@ def tool_result(value: Any, call_id: str = "") -> ToolResult:
     """
     if isinstance(value, ToolResult):
         return value if value.call_id == call_id else evolve(value, call_id=call_id)
+    if type(value) in _PLAIN:  # the way of most tools; what follows gives the same in three times the time
+        block = TextContent(text=msgspec.json.encode(value).decode())
+        return ToolResult(content=(block,), structuredContent={"result": value}, call_id=call_id)
     blocks = _blocks(value)
     if blocks is not None:
         return ToolResult(content=blocks, call_id=call_id)
@@ -132,6 +136,8 @@ def prompt_from(value: Any) -> Prompt:
     Raises:
         SetupError: It is empty, or not text, a block, a message or a list of them.
     """
+    if type(value) is str and value.strip():  # the way of most scenarios
+        return Prompt(messages=(Message(content=(TextContent(text=value),)),))
     prompt = value if isinstance(value, Prompt) else Prompt(messages=tuple(_messages(value)))
     blocks = [block for message in prompt.messages for block in message.content]
     if not any(not isinstance(block, TextContent) or block.text.strip() for block in blocks):

@@ -14,7 +14,7 @@ import msgspec
 
 import hud_core
 from hud_core.environment.session import Toolbox, ToolFilter
-from hud_core.errors import AgentError, ConfigError, GraderError, Verdict, describe, verdict_for
+from hud_core.errors import AgentError, ConfigError, GraderError, HudError, Verdict, describe, verdict_for
 from hud_core.job.grading import grade_with
 from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.events import Answered, Graded, LogLine, Prompted, RolloutStarted, ToolCalled, ToolReturned
@@ -284,7 +284,12 @@ _LIBRARIES = tuple(str(Path(module.__file__ or "").parent) for module in (hud_co
 
 
 def _place(error: BaseException) -> str:
-    """Name the last file and line outside this package that an exception came through."""
+    """Name the last file and line outside this package that an exception came through.
+
+    An error that was raised on purpose says all there is to say; what caused it has the place.
+    """
+    if isinstance(error, HudError):
+        return _place(error.__cause__) if error.__cause__ is not None else ""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
     return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""

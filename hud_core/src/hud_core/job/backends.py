@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from hud_core.errors import describe
 from hud_core.model.task import EnvRef
 
 if TYPE_CHECKING:
@@ -39,11 +40,25 @@ class Backends:
             backend = self._made[name] = self._kernel.backends.create(name)
         return backend
 
-    async def aclose(self, agents: Iterable[Agent] = ()) -> None:
-        """Close every backend, and agents with them, all at once, within a deadline, whatever happened."""
-        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+    async def aclose(self, agents: Iterable[Agent] = ()) -> list[str]:
+        """Close every backend, and agents with them, all at once, within a deadline, whatever happened.
+
+        Returns:
+            What went wrong, one line each: it is no reason to lose the results.
+        """
+        warnings: list[str] = []
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True) as limit:
             async with anyio.create_task_group() as tasks:
-                for backend in self._made.values():
-                    tasks.start_soon(backend.aclose)
-                for agent in agents:
-                    tasks.start_soon(agent.aclose)
+                resources: list[Backend | Agent] = [*self._made.values(), *agents]
+                for resource in resources:
+                    tasks.start_soon(_close, resource, warnings)
+        if limit.cancelled_caught:
+            warnings.append(f"closing took longer than {CLOSE_SECONDS:.0f} s and was given up")
+        return warnings
+
+
+async def _close(resource: Backend | Agent, warnings: list[str]) -> None:
+    try:
+        await resource.aclose()
+    except Exception as error:  # noqa: BLE001  protects the results from the teardown
+        warnings.append(f"closing {type(resource).__name__} failed: {describe(error)}")

@@ -29,6 +29,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import attrs
 import msgspec
+from msgspec.structs import replace
 
 from hud_core.environment.signature import to_json_data
 from hud_core.errors import ConfigError, RunDirectoryError
@@ -176,13 +177,13 @@ class RunDirectory:
         """Move an event's large content into files."""
         if isinstance(event, ToolReturned) and _has_media(event.result.content):
             content = tuple(map(self._stored, event.result.content))
-            return attrs.evolve(event, result=attrs.evolve(event.result, content=content))
+            return replace(event, result=attrs.evolve(event.result, content=content))
         if isinstance(event, Prompted) and any(_has_media(message.content) for message in event.prompt.messages):
             messages = tuple(
                 attrs.evolve(message, content=tuple(map(self._stored, message.content)))
                 for message in event.prompt.messages
             )
-            return attrs.evolve(event, prompt=attrs.evolve(event.prompt, messages=messages))
+            return replace(event, prompt=attrs.evolve(event.prompt, messages=messages))
         return event
 
     def _stored(self, block: Content) -> Content:
@@ -205,7 +206,10 @@ _HEAVY = (Prompted, ToolReturned)
 
 
 def _has_media(content: tuple[Content, ...]) -> bool:
-    return any(type(block) in _MEDIA for block in content)
+    for block in content:  # noqa: SIM110  a generator costs as much as the rest of the function
+        if type(block) in _MEDIA:
+            return True
+    return False
 
 
 _MEDIA = (ImageContent, AudioContent)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def expand_variants(variants: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(variants, values, strict=True)) for values in itertools.product(*choices)]
 
 
-async def stream_tasks(tasks: Tasks, kernel: Kernel) -> AsyncIterator[Task]:
+async def stream_tasks(tasks: Tasks, kernel: Kernel) -> AsyncGenerator[Task, None]:
     """Give the tasks one by one, without holding them.
 
     Raises:
@@ -102,8 +103,12 @@ async def stream_tasks(tasks: Tasks, kernel: Kernel) -> AsyncIterator[Task]:
     if isinstance(tasks, Task):
         yield tasks
     elif isinstance(tasks, AsyncIterable):
-        async for task in tasks:
-            yield _checked(task)
+        try:
+            async for task in tasks:
+                yield _checked(task)
+        finally:
+            if isinstance(tasks, AsyncGenerator):
+                await tasks.aclose()
     elif isinstance(tasks, Iterable) and not isinstance(tasks, Mapping):
         for task in tasks:
             yield _checked(task)
@@ -136,6 +141,8 @@ class Units:
         self._now: Iterator[Unit] | None = None
         self.total: int | None = None
         """How many there are; None while the source is still being read."""
+        self.is_exhausted = False
+        """Whether all of them have been handed out."""
         if isinstance(tasks, Sequence) and not isinstance(tasks, str):
             self.total = len(tasks) * contestants * spec.group
             self._now = (unit for index, task in enumerate(tasks) for unit in self._of(_checked(task), index))
@@ -150,16 +157,25 @@ class Units:
             HudError: The source cannot be read.
         """
         if self._now is not None:  # no lock needed, which costs as much as a tenth of a small rollout
-            return next(self._now, None)
-        async with self._lock:
-            return await anext(self._later, None)
+            unit = next(self._now, None)
+        else:
+            async with self._lock:
+                unit = await anext(self._later, None)
+        self.is_exhausted = unit is None
+        return unit
 
-    async def _stream(self, tasks: AsyncIterator[Task]) -> AsyncIterator[Unit]:
+    async def aclose(self) -> None:
+        """Close the source, which may have a file open."""
+        if self._now is None:
+            await self._later.aclose()
+
+    async def _stream(self, tasks: AsyncGenerator[Task, None]) -> AsyncGenerator[Unit, None]:
         count = 0
-        async for task in tasks:
-            for unit in self._of(task, count):
-                yield unit
-            count += 1
+        async with aclosing(tasks):
+            async for task in tasks:
+                for unit in self._of(task, count):
+                    yield unit
+                count += 1
         self.total = count * self._contestants * self._group
 
     def _of(self, task: Task, index: int) -> Iterator[Unit]:

@@ -22,6 +22,8 @@ from hud_core.job.watch import Watch
 from hud_core.model.events import JobFinished, JobStarted, RolloutFinished
 
 if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
     from hud_core.job.control import JobControl
     from hud_core.job.directory import Finished, RunDirectory
     from hud_core.job.plan import JobSpec
@@ -61,6 +63,7 @@ class Runner:
         self._backends = Backends(spec.kernel, spec.backend)
         self._ids: set[str] = set()
         self._gave_way = 0.0
+        self._warnings: list[str] = []
         self._units = Units(spec, len(self.contestants))
 
     async def run(self) -> Job:
@@ -98,13 +101,17 @@ class Runner:
                 if self.directory is not None:
                     tasks.start_soon(self._keep_synced, self.directory, name="run directory")
                 async with anyio.create_task_group() as workers:
-                    for number in range(count):
-                        workers.start_soon(self._work, name=f"worker {number}")
+                    workers.start_soon(self._work, workers, count - 1, name="worker")
                 tasks.cancel_scope.cancel()
 
-    async def _work(self) -> None:
-        """Take units until there are none, in a new cancel scope after each rollout that took too long."""
-        is_done = False
+    async def _work(self, workers: TaskGroup, more: int) -> None:
+        """Take units until there are none, in a new cancel scope after each rollout that took too long.
+
+        Each worker starts the next, which begins when this one first waits: rollouts that never wait need no others.
+        """
+        if more > 0:
+            workers.start_soon(self._work, workers, more - 1, name="worker")
+        is_done = self._units.is_exhausted
         while not is_done:
             with anyio.CancelScope() as scope:
                 is_done = await self._work_within(scope)
@@ -194,7 +201,8 @@ class Runner:
         """Close sinks, backends and agents, each within a deadline, whatever happened."""
         await self._sinks.aclose()
         ours = [contestant.agent for contestant in self.contestants if contestant.is_ours]
-        await self._backends.aclose(ours)
+        self._warnings += await self._backends.aclose(ours)
+        await self._units.aclose()
 
     def _job_started(self) -> JobStarted:
         agents = tuple(contestant.key for contestant in self.contestants)
@@ -222,7 +230,7 @@ class Runner:
             directory=None if self.directory is None else self.directory.path,
             stopped=self.control.stopped,
             reused=self.progress.reused,
-            warnings=self._sinks.warnings,
+            warnings=(*self._sinks.warnings, *self._warnings),
         )
 
 

@@ -1,11 +1,14 @@
-"""The record of one rollout: what was attempted, how it ended, what it earned."""
+"""The record of one rollout: what was attempted, how it ended, what it earned.
+
+Msgspec Structs, as events are and for the same reason: a job of 100,000 rollouts is read back in a third of the time.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Any
 
-from attrs import field, frozen
+from msgspec import Struct
 
 from hud_core.errors import Cause
 from hud_core.model.evaluation import Answer, Evaluation, StopReason
@@ -18,8 +21,7 @@ class Status(StrEnum):
     INVALID = "invalid"
 
 
-@frozen(kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """Tokens and calls of a model."""
 
     calls: int = 0
@@ -43,8 +45,7 @@ class Usage:
 NO_USAGE = Usage()
 
 
-@frozen(kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     """An attempt that failed and was tried again."""
 
     cause: Cause
@@ -53,8 +54,7 @@ class Attempt:
     seconds: float
 
 
-@frozen(kw_only=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True, kw_only=True, gc=False):
     """Digests of what a rollout depends on; None where the source cannot be read.
 
     A later run compares them to tell which rollouts it may reuse.
@@ -68,8 +68,7 @@ class Fingerprint:
     agent: str = ""
 
 
-@frozen(kw_only=True)
-class Rollout:
+class Rollout(Struct, frozen=True, kw_only=True, gc=False):
     """One agent's one attempt at one task, as it ended. `reward` is None unless it was scored."""
 
     id: str
@@ -82,7 +81,7 @@ class Rollout:
     task_index: int
     """The task's place in its source."""
     agent: str
-    variant: dict[str, Any] = field(factory=dict)
+    variant: dict[str, Any] = {}
     repeat: int = 0
     status: Status
     stop_reason: StopReason | None = None

@@ -7,7 +7,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hud_core.environment.values import tool_result
 from hud_core.errors import Cause
@@ -42,7 +44,7 @@ _ROLLOUT = Rollout(
     started=1_700_000_000.0,
     seconds=0.5,
 )
-_INVALID = attrs.evolve(
+_INVALID = replace(
     _ROLLOUT,
     status=Status.INVALID,
     stop_reason=None,
@@ -88,11 +90,11 @@ def sample_events() -> list[events.Event]:
     """Give an event of every type, in the order of a job, and a rollout that has no score."""
     samples = [_sample(kind) for kind in events.Event.__args__]
     finished = [e for e in samples if isinstance(e, events.RolloutFinished)]
-    return [*samples[:-2], *(attrs.evolve(e, record=_INVALID) for e in finished), *samples[-2:]]
+    return [*samples[:-2], *(replace(e, record=_INVALID) for e in finished), *samples[-2:]]
 
 
 def _sample(kind: type[Any]) -> events.Event:
-    wanted = [field.name for field in attrs.fields(kind) if field.default is attrs.NOTHING]
+    wanted = [field.name for field in msgspec.structs.fields(kind) if field.required]
     return cast("events.Event", kind(**{name: _FIELDS[name] for name in wanted}))
 
 
@@ -134,7 +136,7 @@ class ResultSinkContract(Contract):
 
     async def test_events_of_several_rollouts_may_mix(self, sink: ResultSink) -> None:
         about: list[Any] = [event for event in sample_events() if hasattr(event, "rollout")]
-        await _feed(sink, [attrs.evolve(event, rollout=id_) for event in about for id_ in ("a/x/0/0", "b/x/0/0")])
+        await _feed(sink, [replace(event, rollout=id_) for event in about for id_ in ("a/x/0/0", "b/x/0/0")])
         await sink.aclose()
 
     async def test_events_of_a_later_kernel_are_passed_over(self, sink: ResultSink) -> None:
