@@ -382,6 +382,7 @@ async def test_a_client_of_one_s_own_is_used_and_stays_open(
         ({"base_url": "http://x"}, "needs a model"),
         ({"model": "m"}, "needs an endpoint"),
         ({"model": "m", "base_url": "localhost:8000"}, "must begin with http"),
+        ({"model": "m", "base_url": "http://me:pass@x"}, "must hold no user and password"),
         (
             {"model": "m", "base_url": "http://x", "temprature": 1},
             "unknown setting 'temprature'; did you mean 'temperature'",
@@ -399,7 +400,7 @@ def test_settings_that_cannot_be_right(options: dict[str, Any], said: str) -> No
 
 
 def test_the_fingerprint_tells_settings_apart_and_holds_no_secret() -> None:
-    base: dict[str, Any] = {"model": "m", "base_url": "http://user:sk-url@host/v1?key=sk-query"}
+    base: dict[str, Any] = {"model": "m", "base_url": "http://host/v1?key=sk-query"}
     plain = OpenAIChatAgent.create(**base)
     same = OpenAIChatAgent.create(
         **base, api_key="sk-key", timeout=3, completion_kwargs={"extra_headers": {"x-key": "sk-header"}}

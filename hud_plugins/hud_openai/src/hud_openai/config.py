@@ -39,6 +39,11 @@ TRANSPORT = ("extra_headers", "extra_query", "extra_body")
 def _url(_: object, attribute: Attribute[Any], value: str | None) -> None:
     if value is not None and not value.startswith(("http://", "https://")):
         raise ConfigError(f"setting {attribute.name!r} must begin with http:// or https://, got {public_url(value)!r}")
+    if value is not None and urlsplit(value).username is not None:  # records and messages show URLs
+        raise ConfigError(
+            f"setting {attribute.name!r} must hold no user and password; give api_key, or an Authorization header in "
+            "completion_kwargs={'extra_headers': {...}}"
+        )
 
 
 def _free(_: object, attribute: Attribute[Any], value: dict[str, Any]) -> None:
