@@ -217,6 +217,11 @@ def test_a_summary_by_hand() -> None:
     assert found.interval == pytest.approx((0.5 - 12.706 / 3, 0.5 + 12.706 / 3))
 
 
+def test_rewards_that_do_not_differ_give_no_interval() -> None:
+    found = summarise({"a": [1.0], "b": [1.0], "c": [1.0]}, {}, 3)
+    assert (found.mean, found.stderr, found.interval) == (1.0, 0.0, None)
+
+
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     rng = random.Random(11)
     hits = 0
