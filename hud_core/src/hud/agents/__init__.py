@@ -16,9 +16,9 @@ __getattr__ = lazy(
     __name__,
     {"Agent": "hud_core:Agent", "MCPAgent": "hud_core:ToolLoopAgent", "ToolLoopAgent": "hud_core:ToolLoopAgent"},
     {
-        "OpenAIChatAgent": ("hud_openai.agents:OpenAIChatAgent", "hud-openai"),
-        "OpenAIAgent": ("hud_openai.agents:OpenAIAgent", "hud-openai"),
-        "OperatorAgent": ("hud_openai.agents:OperatorAgent", "hud-openai"),
+        "OpenAIChatAgent": ("hud_openai:OpenAIChatAgent", "hud-openai"),
+        "OpenAIAgent": ("hud_openai:OpenAIAgent", "hud-openai"),
+        "OperatorAgent": ("hud_openai:OperatorAgent", "hud-openai"),
         "ClaudeAgent": ("hud_anthropic:ClaudeAgent", "hud-anthropic"),
         "GeminiAgent": ("hud_gemini:GeminiAgent", "hud-gemini"),
         "GeminiCUAAgent": ("hud_gemini:GeminiCUAAgent", "hud-gemini"),

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from hud._lazy import of_plugin
 
-__getattr__ = of_plugin(__name__, "hud_openai.agents", "hud-openai")
+__getattr__ = of_plugin(__name__, "hud_openai", "hud-openai")
