@@ -41,9 +41,8 @@ def installation() -> tuple[int, float]:
         if name in names:
             continue
         names.add(name)
-        for requirement in distribution(name).requires or ():
-            if ";" not in requirement or _applies(requirement):
-                todo.append(match(r"[\w.-]+", requirement)[0])
+        wanted = [r for r in distribution(name).requires or () if ";" not in r or _applies(r)]
+        todo += [match(r"[\w.-]+", requirement)[0] for requirement in wanted]
     size = 0
     for name in names:
         for file in distribution(name).files or ():

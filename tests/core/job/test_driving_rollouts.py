@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-import hud
+import hud.eval.task  # would hide the function `hud.eval`, were the module not callable itself
 from hud_core import ConfigError, Environment, EvalBatch, EvalContext, evaluate
 from hud_core.testing import ScriptedAgent
 
@@ -52,8 +52,6 @@ async def test_one_rollout(kernel):
 
 
 async def test_the_module_itself_is_the_function(kernel):
-    import hud.eval.task  # hides `hud.eval` in packages whose module cannot be called
-
     async with hud.eval(echo.task("hi"), kernel=kernel) as ctx:
         await ctx.submit("hi")
     assert ctx.reward == 1.0
@@ -75,10 +73,16 @@ async def test_an_agent_drives_it_and_its_result_is_graded(kernel):
 
 
 async def test_an_exception_of_the_block_goes_through_and_nothing_is_graded(kernel):
-    with pytest.raises(ZeroDivisionError):
+    async def block() -> None:
         async with evaluate(echo.task("hi"), kernel=kernel) as ctx:
+            seen.append(ctx)
             await ctx.submit("hi")
-            1 / 0  # noqa: B018
+            raise ZeroDivisionError
+
+    seen: list[EvalContext] = []
+    with pytest.raises(ZeroDivisionError):
+        await block()
+    (ctx,) = seen
     assert (ctx.reward, ctx.result.status) == (None, "invalid")
     assert closed == ["hi"]
 
@@ -127,8 +131,7 @@ async def test_rollouts_come_as_they_end_and_at_once(kernel):
             await anyio.sleep({"Say a": 0.2, "Say b": 0.1, "Say c": 0}[ctx.prompt])
             await ctx.submit("x")
 
-        async for ctx in batch.as_completed(body):
-            order.append(ctx.index)
+        order += [ctx.index async for ctx in batch.as_completed(body)]
     assert order == [2, 1, 0]
 
 

@@ -158,10 +158,10 @@ async def test_a_provider_is_not_asked_before_it_said(kernel):
 
 
 async def test_a_plugins_own_exception_class_says_what_it_means(kernel):
-    class Full(RolloutError):
+    class FullError(RolloutError):
         verdict = BackendError.verdict
 
-    agent = Failing(Full("no room"))
+    agent = Failing(FullError("no room"))
     rollout = await one(fails_in.task("nowhere"), agent, kernel)
     assert (rollout.reward, rollout.attempts[0].cause) == (1.0, Cause.BACKEND)
 

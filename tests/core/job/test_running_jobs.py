@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import hud_core
@@ -12,8 +13,8 @@ from hud_core import (
     Agent,
     Answer,
     ConfigError,
-    EnvRef,
     Environment,
+    EnvRef,
     Grader,
     JobControl,
     Kernel,
@@ -205,7 +206,7 @@ async def test_tasks_may_come_as_a_stream_that_is_read_as_it_is_needed(kernel):
 
     class Watching(Agent):
         async def run(self, prompt, toolbox, *, max_steps):
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             ahead.append(read)
             return "3"
 
@@ -308,7 +309,7 @@ async def test_a_stream_is_closed_when_the_job_stops_early(kernel):
         async def run(self, prompt, toolbox, *, max_steps):
             if control.progress.done >= 3:
                 control.stop()
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             return "3"
 
     job = await run(stream(), Stopping(), kernel=kernel, save=False, control=control, max_concurrent=2)
