@@ -17,7 +17,7 @@ import nox
 ROOT = Path(__file__).parent
 CACHE = ROOT / ".nox"
 PINS = ROOT / "constraints.txt"
-LITELLM_PINS = ROOT / "constraints-litellm.txt"  # apart, in a venv of its own: it wants older versions of what we use
+LITELLM_PINS = ROOT / "tests" / "plugins" / "hud_openai" / "litellm-constraints.txt"  # apart, in a venv of its own: it wants older versions of what we use
 AIMOCK = "@copilotkit/aimock@1.43.0"
 
 HERE = "{}.{}".format(*sys.version_info)
@@ -141,7 +141,7 @@ def bump(session: nox.Session) -> None:
 
 @nox.session
 def constraints(session: nox.Session) -> None:
-    """Refresh the pins: constraints.txt for the workspace and its tools, constraints-litellm.txt for the test peer."""
+    """Refresh the pins: constraints.txt for the workspace and its tools, litellm-constraints.txt for the test peer."""
     session.install("uv")
     declared = [str(member.relative_to(ROOT) / "pyproject.toml") for member in MEMBERS]
     ours = [f"--no-emit-package={member.name}" for member in MEMBERS]
