@@ -16,13 +16,10 @@ second or so the files are synced, so that a power cut costs at most the rollout
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import hashlib
 import json
-import mimetypes
 import os
-import secrets
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -189,6 +186,9 @@ class RunDirectory:
     def _stored(self, block: Content) -> Content:
         if not isinstance(block, _MEDIA):
             return block
+        import base64
+        import mimetypes  # only images pay for it
+
         data = base64.b64decode(block.data)
         digest = hashlib.sha256(data).hexdigest()
         name = f"files/{digest}{mimetypes.guess_extension(block.mime_type) or ''}"
@@ -248,7 +248,7 @@ def new_job_id() -> str:
     """Make an id that sorts by time and does not repeat, such as ``20261120-094512-7f3a2c91d``."""
     now = time.time()
     fraction = int(now % 1 * 4096)  # two runs of one second sort by time too
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{fraction:03x}{secrets.token_hex(3)}"
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{fraction:03x}{os.urandom(3).hex()}"
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 from attrs import Attribute, field, frozen
@@ -46,6 +45,8 @@ class Retries:
         """Say how many seconds to wait after attempt number `attempt` failed, or None not to try again."""
         if attempt >= self.attempts or not verdict.retry or verdict.cause not in self.causes:
             return None
+        import random  # only a failure pays for it
+
         backoff: float = min(self.delay * 2 ** (attempt - 1), self.max_delay)
         backoff *= 1 + random.random() / 2  # noqa: S311  jitter keeps nothing secret
         asked = error.retry_after if isinstance(error, ProviderError) and error.retry_after else 0.0
