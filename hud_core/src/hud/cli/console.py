@@ -112,12 +112,30 @@ def ask(question: str) -> str:
 
     Raises:
         EOFError: The input ended.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
-    say(question, end="")
-    line = sys.stdin.readline()
+    with _interruptible():
+        say(question, end="")
+        line = sys.stdin.readline()
     if not line:
         raise EOFError
     return line.strip()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a wait for input, also inside `asyncio.run`, whose handler waits for the event loop."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hud.cli.console import complain, emit
+from hud.cli.console import complain, emit, say
 from hud.cli.exits import Exit, exit_code, message_of
 from hud_core.kernel import Kernel
 
@@ -53,6 +53,7 @@ def _guarded(words: list[str]) -> int:
     except SystemExit as stop:  # argparse, after --help or a usage error
         return stop.code if isinstance(stop.code, int) else Exit.OK if stop.code is None else _failed(str(stop.code))
     except KeyboardInterrupt:
+        say("\ninterrupted")
         return Exit.INTERRUPTED
     except Exception as error:  # noqa: BLE001  users get one message, whatever a command or a plugin runs into
         if is_debugging(words):

@@ -12,6 +12,8 @@ from hud.cli.exits import Exit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import SupportsWrite
+
     from hud_core.providers import Command
 
 
@@ -43,6 +45,10 @@ class Parser(argparse.ArgumentParser):
     def option_words(self) -> list[str]:
         """Give every option in every spelling."""
         return [word for action in self._actions for word in action.option_strings]
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help; argparse would not notice that nobody reads it."""
+        (sys.stdout if file is None else file).write(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line, and exit."""

@@ -69,11 +69,10 @@ def _table(job: Job, ink: Ink, width: int | None, *, whole: bool) -> Iterator[st
 
 def _worst(groups: list[Group]) -> list[int]:
     """Choose rows that say most: rollouts without a score often fail alike, so they get no more than half."""
-    lowest = sorted(range(len(groups)), key=lambda place: (groups[place].mean is None, groups[place].mean))
+    lowest = sorted(range(len(groups)), key=lambda place: (groups[place].mean is not None, groups[place].mean or 0.0))
     broken = [place for place in lowest if len(groups[place].scored) < len(groups[place].rollouts)]
     scored = [place for place in lowest if len(groups[place].scored) == len(groups[place].rollouts)]
-    room = max(SHOWN // 2, SHOWN - len(scored))
-    first = broken[-room:] if len(broken) > room else broken
+    first = broken[: max(SHOWN // 2, SHOWN - len(scored))]
     return [*first, *scored[: SHOWN - len(first)]]
 
 

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     path = find(arguments.run)
     rollout = choose(read_rollouts(path), arguments.task, arguments.repeat, path)
-    events = last_run(read_events(path, rollout.id))
+    events = own_events(read_events(path, rollout.id), rollout)
     if arguments.json:
         emit(json.dumps({"rollout": rollout_data([rollout], path)[0], "events": events}, indent=2))
         return Exit.OK
@@ -70,11 +70,13 @@ def choose(rollouts: list[Rollout], task: str, repeat: int | None, path: Path) -
     return same[0]
 
 
-def last_run(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out what an earlier run of the same rollout left behind, before its process was killed."""
+def own_events(events: Iterable[dict[str, Any]], rollout: Rollout) -> list[dict[str, Any]]:
+    """Leave out what other runs of the same rollout left behind, before they were stopped or killed."""
     kept: list[dict[str, Any]] = []
     for event in events:
         if event["type"] == "rollout_started" and event["attempt"] == 1:
+            if event["time"] > rollout.started + rollout.seconds:
+                break  # it was begun once more after it had ended
             kept.clear()
         kept.append(event)
     return kept
@@ -101,7 +103,7 @@ class Conversation:
         for event in events:
             yield from getattr(self, f"_{event['type']}", self._nothing)(event)
         yield ""
-        yield from self._outcome()
+        yield from self._outcome(is_told=any(event["type"] == "attempt_failed" for event in events))
 
     def _nothing(self, _: dict[str, Any]) -> Iterator[str]:
         yield from ()
@@ -197,9 +199,10 @@ class Conversation:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def _outcome(self) -> Iterator[str]:
+    def _outcome(self, *, is_told: bool) -> Iterator[str]:
         rollout, ink = self._rollout, self._ink
         if rollout.reward is not None:
             yield f"{ink.green('scored')} {rollout.reward:.3f} in {rollout.seconds:.1f}s"
         else:
             yield f"{ink.red('invalid')} ({rollout.cause}, phase {rollout.phase}) after {rollout.seconds:.1f}s"
+            yield from map(ink.red, () if is_told else self._text(rollout.error or ""))

@@ -135,7 +135,9 @@ class Panel(Display):
     def _bar(self, progress: Progress) -> Text:
         from rich.text import Text
 
-        label = "  ".join(filter(None, [counts(progress), time_left(progress)]))
+        label, left = counts(progress), time_left(progress)
+        if left and len(label) + len(left) + 10 <= self._console.width:
+            label = f"{label}  {left}"
         if not progress.total:
             return Text(label)
         width = max(5, min(40, self._console.width - len(label) - 3))

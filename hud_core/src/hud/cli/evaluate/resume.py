@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,19 @@ _CHANGEABLE = {"max_concurrent", "timeout", "min_coverage", "quiet", "verbose"}
 def manifest(settings: Settings, counts: dict[str, Any]) -> dict[str, Any]:
     """Give what ``job.json`` keeps of the settings; secrets are masked."""
     command = dataclasses.asdict(settings)
-    command["options"] = mask(settings.options)
-    command["variants"] = mask(settings.variants)
+    command["options"] = _as_pairs(settings.options)
+    command["variants"] = _as_pairs(settings.variants)
     return {"source": settings.source, **counts, "command": command}
+
+
+def _as_pairs(options: dict[str, Any]) -> list[str]:
+    """Write options as ``-c`` takes them: which of them are secrets is decided here, and by nobody behind."""
+    return [f"{key}={json.dumps(value)}" for key, value in mask(options).items()]
+
+
+def _from_pairs(pairs: Iterable[str]) -> dict[str, Any]:
+    split = (pair.partition("=") for pair in pairs)
+    return {key: json.loads(value) for key, _, value in split}
 
 
 def find_unfinished(name: str) -> Path:
@@ -90,8 +101,9 @@ def _spelled(key: str) -> str:
 
 def _settings(path: Path, command: dict[str, Any]) -> Settings:
     try:
-        return Settings(**command)
-    except TypeError as error:
+        pairs = {key: _from_pairs(command[key]) for key in ("options", "variants")}
+        return Settings(**{**command, **pairs})
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path} was started by another version of hud: {error}") from error
 
 
@@ -170,7 +182,7 @@ def may_go_on(found: Counter[str], *, yes: bool) -> bool:
         return True
     sys.stdout.flush()
     try:
-        answer = ask(f"run {changed:,} rollouts again that have a score? [y/N] ")
+        answer = ask(f"run again what has a score already ({changed:,})? [y/N] ")
     except EOFError:
         answer = ""
     return answer.lower() in ("y", "yes")

@@ -91,7 +91,8 @@ def read_layers(arguments: argparse.Namespace) -> Layers:
 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Give the options that the command line holds, as the config file would say them."""
-    given = {key: getattr(arguments, key) for key in files.KEYS if getattr(arguments, key, None) not in (None, False)}
+    values = {key: getattr(arguments, key, None) for key in files.KEYS}
+    given = {key: value for key, value in values.items() if value is not None and value is not False}  # 0 is given
     for key in ("task_ids", "allowed_tools", "disallowed_tools"):
         if key in given:
             given[key] = parse_list(given[key])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hud_core.errors import ConfigError
+from hud_core.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MASK = "********"
+MASK = "***"
 _SECRET = re.compile(
     r"(^|[_-])(api_?key|key|token|secret|password|passwd|credentials?|authorization|auth)$", re.IGNORECASE
 )
@@ -67,7 +67,7 @@ def parse_list(text: str) -> list[str]:
 
 
 def resolve(value: Any, where: str) -> Any:  # noqa: ANN401  as above
-    """Fill in ``${VAR}`` and ``${VAR:default}``, at any depth.
+    """Fill in ``${VAR}`` and ``${VAR:default}``, at any depth, from the environment or a ``.env`` file.
 
     Raises:
         ConfigError: A variable is not set, and there is no default.
@@ -80,10 +80,10 @@ def resolve(value: Any, where: str) -> Any:  # noqa: ANN401  as above
 
 
 def _variable(match: re.Match[str], where: str) -> str:
-    value = os.environ.get(match[1], match[2])
-    if value is None:
-        raise ConfigError(f"{where} needs the environment variable {match[1]!r}, which is not set")
-    return value
+    value = settings.lookup(match[1])
+    if value is None and match[2] is None:
+        raise ConfigError(f"{where} needs {match[1]!r}, which is neither in the environment nor in a .env file")
+    return value or match[2] or ""
 
 
 def mask(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def unmask(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     kept: dict[str, Any] = {}
     hidden: list[str] = []
     for key, value in options.items():
-        if value == MASK or (isinstance(value, list) and MASK in value):
+        if value == MASK or (isinstance(value, list) and f'"{MASK}"' in json.dumps(value)):
             hidden.append(key)
         elif isinstance(value, dict):
             kept[key], inner = unmask(value)
