@@ -151,10 +151,8 @@ def tool_call(number: int = 20_000) -> float:
 
     async def measure() -> float:
         recorder = Recorder("x")
-        from hud_core.job.attempt import _observer
-
         async with kernel().backends.create("local").open(env) as session:
-            toolbox = Toolbox(session.tools, None, _observer(recorder))
+            toolbox = Toolbox(session.tools, None, recorder.observe)
             started = time.process_time()
             for _ in range(number):
                 await toolbox.call_tool("count_letter", text="strawberry", letter="r")

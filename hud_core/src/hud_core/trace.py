@@ -6,13 +6,13 @@ import contextvars
 import time
 from typing import TYPE_CHECKING
 
-from hud_core.model.events import Event, LogLine, ModelCalled
+from hud_core.model.events import Event, LogLine, ModelCalled, ToolCalled, ToolReturned
 from hud_core.model.rollout import NO_USAGE, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hud_core.model.tools import ToolCall
+    from hud_core.model.tools import ToolCall, ToolResult
 
 
 class Recorder:
@@ -37,6 +37,13 @@ class Recorder:
         self.pending.append(event)
         if self._publish is not None:
             self._publish(event)
+
+    def observe(self, call: ToolCall, result: ToolResult | None) -> None:
+        """Add a tool call, and then its result: what a `Toolbox` tells."""
+        if result is None:
+            self(ToolCalled(rollout=self.rollout, call=call, time=time.time()))
+        else:
+            self(ToolReturned(rollout=self.rollout, name=call.name, result=result, time=time.time()))
 
 
 current_recorder: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("hud_recorder", default=None)

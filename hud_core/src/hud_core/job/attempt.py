@@ -17,11 +17,10 @@ from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.errors import AgentError, ConfigError, GraderError, HudError, Verdict, describe, verdict_for
 from hud_core.job.grading import grade_with
 from hud_core.model.evaluation import Answer, StopReason
-from hud_core.model.events import Answered, Graded, LogLine, Prompted, RolloutStarted, ToolCalled, ToolReturned
+from hud_core.model.events import Answered, Graded, LogLine, Prompted, RolloutStarted
 from hud_core.trace import current_recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from hud_core.interfaces import Agent, Backend, Session
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Evaluation
     from hud_core.model.task import Task
-    from hud_core.model.tools import ToolCall, ToolResult
     from hud_core.trace import Recorder
 
 
@@ -182,7 +180,7 @@ class Attempt:
         config = self._task.agent_config
         if config is not None and (config.allowed_tools is not None or config.disallowed_tools):
             shown = ToolFilter(config.allowed_tools, config.disallowed_tools, within=shown)
-        return Toolbox(self._live().tools, shown, _observer(self._recorder))
+        return Toolbox(self._live().tools, shown, self._recorder.observe)
 
     def _live(self) -> Session:
         if self.session is None:
@@ -257,19 +255,6 @@ class Attempt:
 
     def _log(self, text: str) -> None:
         self._recorder(LogLine(rollout=self._recorder.rollout, text=text, time=time.time(), source="teardown"))
-
-
-def _observer(recorder: Recorder) -> Callable[[ToolCall, ToolResult | None], None]:
-    """Make the function that records what goes through a toolbox."""
-    rollout = recorder.rollout
-
-    def observe(call: ToolCall, result: ToolResult | None) -> None:
-        if result is None:
-            recorder(ToolCalled(rollout=rollout, call=call, time=time.time()))
-        else:
-            recorder(ToolReturned(rollout=rollout, name=call.name, result=result, time=time.time()))
-
-    return observe
 
 
 def failure_of(error: BaseException, phase: str) -> Failure:
