@@ -10,7 +10,7 @@ from hud_core.errors import ConfigError
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer, Evaluation
@@ -134,26 +134,35 @@ class Toolbox:
         self._observe(call, result)
         return result
 
-    def _call(self, call: ToolCall) -> Awaitable[ToolResult]:
+    async def _call(self, call: ToolCall) -> ToolResult:
         if call.name in self._shown:
-            return self._tools.call_tool(call)
-        return _refuse(call, self)
-
-
-async def _refuse(call: ToolCall, toolbox: Toolbox) -> ToolResult:
-    return unknown_tool(call, [tool.name for tool in await toolbox.list_tools()])
+            result = await self._tools.call_tool(call)
+            if not result.is_error or not result.text.startswith(_unknown(call)):
+                return result
+        # The tools would name every tool there is; only the toolbox knows which of them this agent may know.
+        return unknown_tool(call, [tool.name for tool in await self.list_tools()])
 
 
 def unknown_tool(call: ToolCall, names: Sequence[str]) -> ToolResult:
     """Make the result of calling a tool that is not there."""
-    return ToolResult.error(f"unknown tool {call.name!r}; there are {', '.join(names) or 'no tools'}", call.id)
+    return ToolResult.error(f"{_unknown(call)}; there are {', '.join(names) or 'no tools'}", call.id)
+
+
+def _unknown(call: ToolCall) -> str:
+    return f"unknown tool {call.name!r}"
 
 
 def as_call(call: ToolCall | str, arguments: dict[str, Any]) -> ToolCall:
-    """Read the two ways to call a tool as one."""
+    """Read the two ways to call a tool as one, with a name that is plain text and stays what it is.
+
+    The name is looked at more than once, by filters and by the tools. Text of a subclass, or a call that computes its
+    name, could be another one each time.
+    """
     if isinstance(call, str):
-        return ToolCall(call, arguments)
+        return ToolCall(str.__str__(call), arguments)
     if arguments:
         msg = f"give the arguments of {call.name!r} in the ToolCall, or call it by its name"
         raise ConfigError(msg)
-    return call
+    if type(call) is ToolCall and type(call.name) is str:
+        return call
+    return ToolCall(str.__str__(call.name), call.arguments, call.id)

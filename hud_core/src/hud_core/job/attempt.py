@@ -14,6 +14,7 @@ import msgspec
 
 import hud_core
 from hud_core.environment.session import Toolbox, ToolFilter
+from hud_core.environment.signature import to_json_data
 from hud_core.errors import AgentError, ConfigError, GraderError, HudError, Verdict, describe, verdict_for
 from hud_core.job.grading import grade_with
 from hud_core.model.evaluation import Answer, StopReason
@@ -180,7 +181,9 @@ class Attempt:
         config = self._task.agent_config
         if config is not None and (config.allowed_tools is not None or config.disallowed_tools):
             shown = ToolFilter(config.allowed_tools, config.disallowed_tools, within=shown)
-        return Toolbox(self._live().tools, shown, self._recorder.observe)
+        observe = self._recorder.observe
+        # Not the method itself: its object knows the scenario's arguments, and the toolbox is the agent's.
+        return Toolbox(self._live().tools, shown, lambda call, result: observe(call, result))  # noqa: PLW0108
 
     def _live(self) -> Session:
         if self.session is None:
@@ -211,12 +214,7 @@ class Attempt:
         Raises:
             AgentError: It is neither text nor an `Answer`.
         """
-        if isinstance(answer, str):
-            answer = Answer(text=answer)
-        elif not isinstance(answer, Answer):
-            msg = f"an agent's run must return a str or an Answer, got {type(answer).__name__} {answer!r}"
-            raise AgentError(msg)
-        self.answer = answer
+        self.answer = answer = plain_answer(answer)
         self._recorder(Answered(rollout=self._recorder.rollout, answer=answer, time=time.time()))
 
     async def grade(self) -> Evaluation:
@@ -255,6 +253,26 @@ class Attempt:
 
     def _log(self, text: str) -> None:
         self._recorder(LogLine(rollout=self._recorder.rollout, text=text, time=time.time(), source="teardown"))
+
+
+def plain_answer(answer: object) -> Answer:
+    """Read what an agent returned, as plain data: an object that only looks like text could equal any solution.
+
+    Raises:
+        AgentError: It is neither text nor an `Answer`, or its structured content is not JSON data.
+    """
+    if isinstance(answer, str):
+        return Answer(text=str.__str__(answer))
+    if not isinstance(answer, Answer):
+        msg = f"an agent's run must return a str or an Answer, got {type(answer).__name__} {answer!r}"
+        raise AgentError(msg)
+    try:
+        structured = None if answer.structured is None else to_json_data(answer.structured)
+        text, reason = str.__str__(answer.text), StopReason(answer.stop_reason)
+    except (TypeError, ValueError) as error:
+        msg = f"an Answer must hold text and JSON data: {error}"
+        raise AgentError(msg) from error
+    return Answer(text=text, structured=structured, citations=answer.citations, stop_reason=reason)
 
 
 def failure_of(error: BaseException, phase: str) -> Failure:
