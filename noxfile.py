@@ -17,7 +17,8 @@ import nox
 ROOT = Path(__file__).parent
 CACHE = ROOT / ".nox"
 PINS = ROOT / "constraints.txt"
-LITELLM_PINS = ROOT / "tests" / "plugins" / "hud_openai" / "litellm-constraints.txt"  # apart, in a venv of its own: it wants older versions of what we use
+# Apart, for an environment of its own: it wants older versions of what we use.
+LITELLM_PINS = ROOT / "tests" / "plugins" / "hud_openai" / "litellm-constraints.txt"
 AIMOCK = "@copilotkit/aimock@1.43.0"
 
 HERE = "{}.{}".format(*sys.version_info)
