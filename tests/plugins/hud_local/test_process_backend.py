@@ -362,7 +362,7 @@ async def test_teardown_runs_when_a_rollout_is_cancelled_in_setup(
                 await session.setup("slow", {"marks": str(tmp_path)})
 
         group.start_soon(attempt)
-        while not (tmp_path / "began").exists():  # noqa: ASYNC110  in another process
+        while not (tmp_path / "began").exists():
             await anyio.sleep(0.005)
         group.cancel_scope.cancel()
     assert (tmp_path / "cleaned").exists()

@@ -75,6 +75,9 @@ class ProcessBackend(Backend):
 
     async def _server(self, sources: tuple[Source, ...]) -> ForkServer:
         """Give the fork server of these files; start it when it is the first time, or when it has died."""
+        server = self._servers.get(sources)
+        if server is not None and server.is_alive:
+            return server
         async with self._starting[sources]:
             if error := self._refused.get(sources):
                 raise ConfigError(str(error))

@@ -78,11 +78,10 @@ class ForkServer:
         """
         with contextlib.ExitStack() as stack:  # closes the child's ends; ours too unless all goes well
             try:
-                pairs = [socket.socketpair() for _ in range(2)]
-                ours = [stack.enter_context(contextlib.closing(pair[0])) for pair in pairs]
-                theirs = [stack.enter_context(pair[1]) for pair in pairs]
+                harness, their_harness = map(stack.enter_context, socket.socketpair())
+                tools, their_tools = map(stack.enter_context, socket.socketpair())
                 output = stack.enter_context(contextlib.closing(Output()))
-                fds = [*(end.fileno() for end in theirs), output.fileno()]
+                fds = [their_harness.fileno(), their_tools.fileno(), output.fileno()]
                 number = await self._control.send("fork", encode((name, seed)), fds=fds)
             except OSError as error:
                 fix = "run fewer rollouts at once, or raise `ulimit -n`"
@@ -92,9 +91,9 @@ class ForkServer:
                 msg = f"cannot open environment {name!r}: {await self.describe_end()}"
                 raise BackendError(msg) from error
             stack.pop_all()
-            for end in theirs:
-                end.close()
-        return ChildProcess(self, number, output), Channel(ours[0]), Channel(ours[1])
+            their_harness.close()
+            their_tools.close()
+        return ChildProcess(self, number, output), Channel(harness), Channel(tools)
 
     def kill(self, number: int) -> None:
         """Have the child of this number killed, and whatever it started."""

@@ -52,7 +52,9 @@ def sources_of(ref: Recipe | EnvRef) -> tuple[Source, ...]:
             "move it to a file, or use backend 'local'"
         )
         raise ConfigError(msg)
-    others = (_source(name, getattr(sys.modules.get(name), "__file__", None)) for name in _modules_of(ref))
+    others = (
+        _source(name, getattr(sys.modules.get(name), "__file__", None)) for name in dict.fromkeys(_modules_of(ref))
+    )
     return tuple(dict.fromkeys([origin, *filter(None, others)]))
 
 

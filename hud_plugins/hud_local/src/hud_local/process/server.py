@@ -234,7 +234,8 @@ class Server:
 
     def _reap(self) -> None:
         """Report the children that have ended, when nothing of them is left."""
-        for pid, status in self._iter_ended():
+        while ended := self._next_ended():
+            pid, status = ended
             number = self._children.pop(pid, None)
             self._deadlines.pop(pid, None)
             if number is not None:
@@ -243,18 +244,21 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)  # a daemon that a child left behind; its own end comes up here again
 
-    def _iter_ended(self) -> Iterator[tuple[int, int]]:
-        """Reap what has ended, with its process group: while the zombie is there, nobody else has its number."""
-        while True:
-            try:
+    def _next_ended(self) -> tuple[int, int] | None:
+        """Reap a process that has ended, with its process group; give its id and status."""
+        try:
+            if hasattr(os, "waitid"):  # the group first: while the zombie is there, nobody else gets its number
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if ended is None:
-                return
-            if ended.si_pid in self._children:
-                _signal_group(ended.si_pid, signal.SIGKILL)
-            yield os.waitpid(ended.si_pid, 0)
+                pid, status = (ended.si_pid, None) if ended else (0, None)
+            else:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if pid in self._children:
+            _signal_group(pid, signal.SIGKILL)
+        if pid == 0:
+            return None
+        return os.waitpid(pid, 0) if status is None else (pid, status)
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
