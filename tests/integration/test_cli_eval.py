@@ -218,7 +218,8 @@ def test_the_config_of_a_platform_job_can_be_used(folder: Path, hud: Hud, plugin
     config = {
         "source": "tasks.py", "agent_type": "keyed", "model": None, "all": True, "max_concurrent": 30, "max_steps": 7,
         "verbose": False, "very_verbose": False, "auto_respond": False, "group_size": 2, "remote": False,
-        "quiet": False, "gateway": False, "allowed_tools": ["double"], "agent_config": {"keyed": {"words": 9}, "claude": {}},
+        "quiet": False, "gateway": False, "allowed_tools": ["double"],
+        "agent_config": {"keyed": {"words": 9}, "claude": {}},
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     assert answers(hud("eval", "--from-json", "config.json", "--json", env=plugin)) == ["|9|double|7"] * 6

@@ -70,6 +70,15 @@ def test_ctrl_c_once_stops_the_job_and_says_how_to_go_on(slow_folder: Path, term
     assert "coverage  30/30 (100%)" in resumed.stdout
 
 
+def test_ctrl_c_stops_rollouts_in_processes_of_their_own(slow_folder: Path, terminal: Start) -> None:
+    shown = terminal("eval", "tasks.py", "oracle", "--full", "--isolate")
+    shown.wait_for("5/30")
+    shown.type("\x03")
+    assert shown.wait() == 130
+    assert "stopped: 5 of 30 rollouts are done" in shown.text
+    assert "Traceback" not in shown.text
+
+
 def test_ctrl_c_twice_ends_the_process_at_once(slow_folder: Path, terminal: Start) -> None:
     text = (slow_folder / "tasks.py").read_text("utf-8")
     stubborn = """
