@@ -18,6 +18,7 @@ from hud_core.errors import (
     BudgetError,
     ConfigError,
     GraderError,
+    HudError,
     LostError,
     ProviderError,
     SetupError,
@@ -62,7 +63,12 @@ def rebuild(failure: Failure) -> Exception:
 
 
 def place_of(error: BaseException) -> str:
-    """Name the last file and line of the user's code that an exception came through, as `` (file:line)``."""
+    """Name the last file and line of the user's code that an exception came through, as `` (file:line)``.
+
+    An error that was raised on purpose says all there is to say; what caused it has the place.
+    """
+    if isinstance(error, HudError):
+        return place_of(error.__cause__) if error.__cause__ is not None else ""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}:{error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)

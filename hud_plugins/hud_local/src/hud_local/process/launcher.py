@@ -48,11 +48,11 @@ class ForkServer:
         control, process = _launch()
         try:
             response = await control.request("import", encode((sources, sys.argv)))
-        except ChannelClosed as error:
+        except ChannelClosed:
             status = await _exit_status(process)
             _end_now(process, control)
             msg = f"the process that imports {sources[0].file} ended: {describe_exit(status)}"
-            raise BackendError(msg) from error
+            raise BackendError(msg) from None
         except BaseException:  # cancelled: nothing may be left of it
             _end_now(process, control)
             raise
@@ -86,10 +86,10 @@ class ForkServer:
             except OSError as error:
                 fix = "run fewer rollouts at once, or raise `ulimit -n`"
                 msg = f"cannot open environment {name!r}: {error.strerror}; {fix}"
-                raise BackendError(msg) from error
-            except ChannelClosed as error:
+                raise BackendError(msg) from None
+            except ChannelClosed:
                 msg = f"cannot open environment {name!r}: {await self.describe_end()}"
-                raise BackendError(msg) from error
+                raise BackendError(msg) from None
             stack.pop_all()
             their_harness.close()
             their_tools.close()

@@ -47,10 +47,10 @@ class Link:
         """
         try:
             response = await self._channel.request(method, payload, cancellable=cancellable)
-        except ChannelClosed as error:
+        except ChannelClosed:
             self._child.is_lost = True
             msg = f"the process of environment {self._environment!r} ended during {method}: {await self._fate()}"
-            raise BackendError(msg) from error
+            raise BackendError(msg) from None
         finally:
             self._child.output.publish()
         if response.failure is not None:
