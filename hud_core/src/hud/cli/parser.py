@@ -12,8 +12,6 @@ from hud.cli.exits import Exit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from _typeshed import SupportsWrite
-
     from hud_core.providers import Command
 
 
@@ -46,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         """Give every option in every spelling."""
         return [word for action in self._actions for word in action.option_strings]
 
-    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+    def print_help(self, file: Any = None) -> None:  # noqa: ANN401  argparse's own type has no name
         """Print the help; argparse would not notice that nobody reads it."""
         (sys.stdout if file is None else file).write(self.format_help())
 
