@@ -16,6 +16,8 @@ import pytest
 
 ROLLOUTS = 2_000
 KILLS = 20
+RECORD = 500
+"""Bytes that a rollout takes in the journal, about."""
 TASKS = f"""
 from __future__ import annotations
 
@@ -71,6 +73,22 @@ def begun(folder: Path) -> list[int]:
     return [int(line) for line in diary.read_text("utf-8").split()] if diary.exists() else []
 
 
+def size(folder: Path) -> int:
+    """Count the bytes of the journal."""
+    file = folder / "run" / "rollouts.jsonl"
+    return file.stat().st_size if file.exists() else 0
+
+
+def wait_for_a_moment(folder: Path, process: subprocess.Popen[str], moments: random.Random) -> None:
+    """Wait for some time, which may end in the start-up, or until the journal has grown by some rollouts."""
+    if moments.random() < 1 / 3:
+        time.sleep(moments.uniform(0, 0.4))
+        return
+    enough = size(folder) + moments.uniform(1, 60) * RECORD
+    while size(folder) < enough and process.poll() is None:
+        time.sleep(0.002)
+
+
 @pytest.mark.slow
 def test_a_job_that_is_killed_twenty_times_is_completed(tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text(TASKS, "utf-8")
@@ -80,7 +98,7 @@ def test_a_job_that_is_killed_twenty_times_is_completed(tmp_path: Path) -> None:
     finished_when_begun: list[tuple[int, set[int]]] = []  # how long the diary was, and what was on record by then
     while killed < KILLS:
         with start(tmp_path, *words) as process:
-            time.sleep(moments.uniform(0.3, 1.3))  # in the start-up, while it reads the journal, and in full swing
+            wait_for_a_moment(tmp_path, process, moments)
             process.send_signal(signal.SIGKILL)
             process.wait()
             assert process.returncode == -signal.SIGKILL, "the job ended before it could be killed"
