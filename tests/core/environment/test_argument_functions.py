@@ -289,3 +289,9 @@ def test_the_kernel_works_without_pydantic() -> None:
         assert not [name for name in sys.modules if name.startswith(("pydantic", "annotated_types"))]
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
+
+
+def test_what_a_function_returns_may_be_known_to_type_checkers_only() -> None:
+    def function(text: str) -> OnlyForTypeCheckers: ...  # noqa: F821  that is the point
+
+    assert Signature("tool 'x'", function).bind({"text": "a"}) == {"text": "a"}

@@ -11,6 +11,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -206,11 +207,16 @@ def _docstring(function: Callable[..., Any]) -> str | None:
 def _hints(subject: str, function: Callable[..., Any]) -> dict[str, Any]:
     """Read the annotations. They are source code of the function's module, evaluated where it is declared."""
     plain = _plain_function(function)
+    names = getattr(plain, "__globals__", {})
+    # without what the function returns, whose names may be there for type checkers only
+    asked = SimpleNamespace(
+        __annotations__={k: v for k, v in getattr(plain, "__annotations__", {}).items() if k != "return"}
+    )
     try:
-        return get_type_hints(plain, include_extras=True)
+        return get_type_hints(asked, names, include_extras=True)
     except NameError:  # perhaps a class that is local to the function around this one
         try:
-            return get_type_hints(plain, localns=_enclosing(plain), include_extras=True)
+            return get_type_hints(asked, names, _enclosing(plain), include_extras=True)
         except NameError as error:
             msg = (
                 f"{subject}: an annotation names {error.name!r}, which is not defined yet where the function is; "

@@ -111,21 +111,31 @@ class Runner:
         """
         if more > 0:
             workers.start_soon(self._work, workers, more - 1, name="worker")
-        is_done = self._units.is_exhausted
-        while not is_done:
+        while not self._units.is_exhausted:
             with anyio.CancelScope() as scope:
-                is_done = await self._work_within(scope)
+                await self._work_within(scope)
+        self.progress.total = self._units.total
 
-    async def _work_within(self, scope: anyio.CancelScope) -> bool:
-        """Take units until there are none (true), or one took too long and the scope is cancelled (false)."""
+    async def _work_within(self, scope: anyio.CancelScope) -> None:
+        """Take units until there are none, or one took too long and the scope is cancelled."""
         while not scope.cancel_called:
             await self._give_way()
             unit = await self._units.next()
             if unit is None:
-                self.progress.total = self._units.total
-                return True
-            await self._run_unit(unit, scope)
-        return False
+                return
+            rollout = self._begin(unit)
+            if rollout is None:
+                continue
+            try:
+                backend = self._backends.of(unit.task)
+                record = await rollout.run(self.spec, backend, self._shown, self._watch, scope)
+            except anyio.get_cancelled_exc_class():
+                self._interrupt(rollout)
+                raise
+            finally:
+                self.progress.running -= 1
+                del self._live[rollout.rollout_id]
+            self._finish(rollout, record)
 
     async def _give_way(self) -> None:
         """Let everything else have its turn now and then: a rollout that never waits gives none."""
@@ -142,7 +152,8 @@ class Runner:
         self._ids.add(name)
         return name
 
-    async def _run_unit(self, unit: Unit, scope: anyio.CancelScope) -> None:
+    def _begin(self, unit: Unit) -> RolloutRun | None:
+        """Make the rollout of a unit; None when an earlier run has its score and what it depends on is the same."""
         contestant = self.contestants[unit.agent]
         rollout_id = self._rollout_id(unit)
         fingerprint = self._fingerprints.of(unit.task, contestant.agent) if self.directory is not None else None
@@ -150,24 +161,21 @@ class Runner:
         if earlier is not None and compare(earlier.fingerprint, fingerprint) is Decision.REUSE:
             self._keep(unit, earlier.rollout())
             self.progress.reused += 1
-            return
+            return None
         publish = self._sinks.publish if self._sinks else None
         rollout = RolloutRun(unit, rollout_id, self.job_id, contestant, fingerprint=fingerprint, publish=publish)
         self._live[rollout_id] = rollout
         self.progress.running += 1
-        try:
-            record = await rollout.run(self.spec, self._backends.of(unit.task), self._shown, self._watch, scope)
-        except anyio.get_cancelled_exc_class():
-            record, has_ended = rollout.cancelled()
-            if has_ended:
-                self._finish(rollout, record)
-            else:  # stopped on the way: not in the run directory, so that a resumed job runs it
-                self._records[unit.index, unit.agent, unit.repeat] = record
-            raise
-        finally:
-            self.progress.running -= 1
-            del self._live[rollout_id]
-        self._finish(rollout, record)
+        return rollout
+
+    def _interrupt(self, rollout: RolloutRun) -> None:
+        """Keep what there is of a rollout that was cancelled: its record, if its own deadline ended it."""
+        record, has_ended = rollout.cancelled()
+        if has_ended:
+            self._finish(rollout, record)
+        else:  # stopped on the way: not in the run directory, so that a resumed job runs it
+            unit = rollout.unit
+            self._records[unit.index, unit.agent, unit.repeat] = record
 
     def _finish(self, rollout: RolloutRun, record: Rollout) -> None:
         if self._sinks:
