@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -179,12 +180,18 @@ def test_installed_plugins_are_left_out_on_request() -> None:
 # --- the examples in the hooks' own documentation ---------------------------------------------------------------------
 
 
+def example_of(hook: str) -> ModuleType:
+    """Run the example in a hook's documentation, as a module."""
+    [code] = re.findall(r"```python\n(.*?)```", inspect.getdoc(getattr(hookspecs, hook)) or "", re.DOTALL)
+    module = ModuleType(f"example_of_{hook}")
+    exec(code, vars(module))
+    return module
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_example_of_a_hook_is_a_whole_plugin(hook: str) -> None:
-    documentation = getattr(hookspecs, hook).__doc__
-    [example] = re.findall(r"```python\n(.*?)```", documentation, re.DOTALL)
-    module = ModuleType(f"example_of_{hook}")
-    exec("\n".join(line[4:] for line in example.splitlines()), vars(module))
+    documentation = inspect.getdoc(getattr(hookspecs, hook)) or ""
+    module = example_of(hook)
     kernel = Kernel(plugins=[module], autoload=False, strict=True)
     registry = kernel.commands if hook == "hud_commands" else getattr(kernel, hook.removeprefix("hud_"))
     assert len(registry) == 1
@@ -192,10 +199,7 @@ def test_the_example_of_a_hook_is_a_whole_plugin(hook: str) -> None:
 
 
 def test_the_example_of_an_agent_is_found_by_a_models_name() -> None:
-    [example] = re.findall(r"```python\n(.*?)```", hookspecs.hud_agents.__doc__ or "", re.DOTALL)
-    module = ModuleType("example_of_an_agent")
-    exec("\n".join(line[4:] for line in example.splitlines()), vars(module))
-    assert Kernel(plugins=[module], autoload=False).create_agent("parrot-9").name == "parrot-9"
+    assert Kernel(plugins=[example_of("hud_agents")], autoload=False).create_agent("parrot-9").name == "parrot-9"
 
 
 # --- importing does nothing else --------------------------------------------------------------------------------------

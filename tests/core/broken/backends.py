@@ -190,7 +190,7 @@ class TestZeroForErrors(BackendContract):
 
 
 class TestGroupsExceptions(BackendContract):
-    fails = ("comes_out_as_it_is", "a_killed_environment")
+    fails = ("comes_out_as_it_is",)
 
     class B(Open):
         @contextlib.asynccontextmanager
