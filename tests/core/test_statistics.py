@@ -217,6 +217,13 @@ def test_a_summary_by_hand() -> None:
     assert found.interval == pytest.approx((0.5 - 12.706 / 3, 0.5 + 12.706 / 3))
 
 
+def test_rewards_beyond_one_have_no_bounds() -> None:
+    found = summarise({"a": [5.0], "b": [None]}, {"agent": 1}, 2)
+    assert (found.mean, found.lower, found.upper) == (5.0, None, None)
+    complete = summarise({"a": [5.0], "b": [-1.0]}, {}, 2)
+    assert (complete.lower, complete.upper) == (2.0, 2.0)
+
+
 def test_rewards_that_do_not_differ_give_no_interval() -> None:
     found = summarise({"a": [1.0], "b": [1.0], "c": [1.0]}, {}, 3)
     assert (found.mean, found.stderr, found.interval) == (1.0, 0.0, None)

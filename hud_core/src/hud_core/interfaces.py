@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import frozen
 
@@ -58,6 +58,8 @@ class Agent(ABC):
 
     name: str = ""
     """What records call it; the provider's name where it is empty."""
+    uses_terminal: ClassVar[bool] = False
+    """Whether the agent itself talks to the person at the terminal, so that nobody else may draw there."""
 
     @abstractmethod
     async def run(self, prompt: Prompt, toolbox: Toolbox, *, max_steps: int) -> Answer | str:
@@ -93,7 +95,7 @@ class Solution:
 class SolutionAgent(Agent):
     """An agent that is given each task's solution, to prove that tasks can be solved. Never a contestant.
 
-    Other agents never see a solution: this class is the only door to it, and records say that it was used.
+    Other agents never see a solution: this class is the only door to it, and records say so (`Rollout.sees_solution`).
     """
 
     @abstractmethod

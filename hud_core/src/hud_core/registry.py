@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 HOMES = {
     "claude": "hud-anthropic",
+    "claude-*": "hud-anthropic",
+    "gemini-*": "hud-gemini",
+    "gpt-*": "hud-openai",
     "openai": "hud-openai",
     "operator": "hud-openai",
     "openai_compatible": "hud-openai",
@@ -38,7 +41,7 @@ HOMES = {
     "platform": "hud-platform",
     "ray": "hud-ray",
 }
-"""Which distribution provides a well-known name, for the message when it is not installed."""
+"""Which distribution provides a well-known name or pattern of names, for the message when it is not installed."""
 
 
 class Registry(Mapping[str, Provider[T]], Generic[T]):
@@ -144,7 +147,8 @@ class Registry(Mapping[str, Provider[T]], Generic[T]):
 
     def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self._providers)) or "none"
-        home = f"; pip install {HOMES[name]}" if name in HOMES else closest(name, self._providers)
+        homes = [home for pattern, home in HOMES.items() if fnmatchcase(name, pattern)]
+        home = f"; pip install {homes[0]}" if homes else closest(name, self._providers)
         return f"no {self._kind} {name!r} is installed{home}; installed: {known}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ _NUMBERS = {"client_timeout": ("HUD_CLIENT_TIMEOUT", 600)}
 FIELDS: dict[str, tuple[str, Any]] = {**_TEXT, **_FLAGS, **_NUMBERS}
 """Each setting's environment variable and default."""
 
-_SECRET_WORDS = ("key", "token", "secret", "password", "authorization", "credential")
+_SECRET = re.compile(
+    r"(^|[_-])(api_?key|key|token|secret|password|passwd|credentials?|authorization|auth)([_-]id)?$", re.IGNORECASE
+)
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -104,7 +107,7 @@ def get_settings() -> Settings:
 
 def is_secret(name: str) -> bool:
     """Whether a setting or option of this name holds something that must never be shown or stored."""
-    return any(word in name.lower() for word in _SECRET_WORDS)
+    return _SECRET.search(name) is not None
 
 
 def mask(options: Mapping[str, Any]) -> dict[str, Any]:

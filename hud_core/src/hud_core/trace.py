@@ -23,17 +23,18 @@ class Recorder:
         publish: Told of each event at once, for sinks.
     """
 
-    __slots__ = ("_publish", "pending", "rollout", "usage")
+    __slots__ = ("_publish", "add", "pending", "rollout", "usage")
 
     def __init__(self, rollout: str, publish: Callable[[Event], None] | None = None) -> None:
         self.rollout = rollout
         self.pending: list[Event] = []
-        """Events that are not yet in the run directory."""
+        """Events that are not yet in the run directory. Always this one list, which is cleared when it is written."""
         self.usage: Usage = NO_USAGE
         self._publish = publish
+        self.add: Callable[[Event], None] = self.pending.append if publish is None else self._add_and_publish
+        """Adds an event."""
 
-    def __call__(self, event: Event) -> None:
-        """Add an event."""
+    def _add_and_publish(self, event: Event) -> None:
         self.pending.append(event)
         if self._publish is not None:
             self._publish(event)
@@ -41,9 +42,9 @@ class Recorder:
     def observe(self, call: ToolCall, result: ToolResult | None) -> None:
         """Add a tool call, and then its result: what a `Toolbox` tells."""
         if result is None:
-            self(ToolCalled(rollout=self.rollout, call=call, time=time.time()))
+            self.add(ToolCalled(rollout=self.rollout, call=call, time=time.time()))
         else:
-            self(ToolReturned(rollout=self.rollout, name=call.name, result=result, time=time.time()))
+            self.add(ToolReturned(rollout=self.rollout, name=call.name, result=result, time=time.time()))
 
 
 current_recorder: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("hud_recorder", default=None)
@@ -67,7 +68,7 @@ def model_called(
     if recorder is None:
         return
     recorder.usage += usage
-    recorder(
+    recorder.add(
         ModelCalled(
             rollout=recorder.rollout,
             model=model,
@@ -88,4 +89,4 @@ def log_line(text: str, *, source: str = "", **data: object) -> None:
     """Record a line of log. Nothing happens outside a rollout."""
     recorder = current_recorder.get()
     if recorder is not None:
-        recorder(LogLine(rollout=recorder.rollout, text=text, time=time.time(), source=source, data=data))
+        recorder.add(LogLine(rollout=recorder.rollout, text=text, time=time.time(), source=source, data=data))

@@ -154,7 +154,7 @@ class Attempt:
         task, record = self._task, self._recorder
         if task.env is None or task.scenario is None or task.args is None:
             raise ConfigError(_unfit(task))
-        record(
+        record.add(
             RolloutStarted(
                 rollout=record.rollout,
                 task=self._label,
@@ -173,7 +173,7 @@ class Attempt:
         if task.agent_config is not None and task.agent_config.system_prompt:
             prompt = attrs.evolve(prompt, system=task.agent_config.system_prompt)
         self.prompt = prompt
-        record(Prompted(rollout=record.rollout, prompt=prompt, time=time.time()))
+        record.add(Prompted(rollout=record.rollout, prompt=prompt, time=time.time()))
         return prompt
 
     def toolbox(self, shown: ToolFilter) -> Toolbox:
@@ -215,7 +215,7 @@ class Attempt:
             AgentError: It is neither text nor an `Answer`.
         """
         self.answer = answer = plain_answer(answer)
-        self._recorder(Answered(rollout=self._recorder.rollout, answer=answer, time=time.time()))
+        self._recorder.add(Answered(rollout=self._recorder.rollout, answer=answer, time=time.time()))
 
     async def grade(self) -> Evaluation:
         """Grade the answer, by the task's own graders or else by its scenario."""
@@ -228,7 +228,7 @@ class Attempt:
         else:
             evaluation = await self._live().grade(self.answer)
         self.evaluation = evaluation
-        self._recorder(Graded(rollout=self._recorder.rollout, evaluation=evaluation, time=time.time()))
+        self._recorder.add(Graded(rollout=self._recorder.rollout, evaluation=evaluation, time=time.time()))
         return evaluation
 
     async def close(self) -> None:
@@ -252,7 +252,7 @@ class Attempt:
             self._log(f"teardown failed: {describe(error)}{_place(error)}")
 
     def _log(self, text: str) -> None:
-        self._recorder(LogLine(rollout=self._recorder.rollout, text=text, time=time.time(), source="teardown"))
+        self._recorder.add(LogLine(rollout=self._recorder.rollout, text=text, time=time.time(), source="teardown"))
 
 
 def plain_answer(answer: object) -> Answer:

@@ -27,6 +27,15 @@ class Contestant:
     variant: dict[str, Any]
     is_ours: bool
     """Whether this job made the agent, and so closes it."""
+    sees_solution: bool = attrs.field(init=False)
+    """Whether the agent is shown solutions."""
+
+    def __attrs_post_init__(self) -> None:
+        self.sees_solution = isinstance(self.agent, SolutionAgent)
+
+    def for_task(self, task: Task) -> Agent:
+        """Give the agent that attempts a task."""
+        return for_task(self.agent, task) if self.sees_solution else self.agent
 
 
 def make_contestants(spec: JobSpec) -> list[Contestant]:

@@ -54,6 +54,9 @@ _encoder = msgspec.json.Encoder(enc_hook=_fallback)
 _rollout_decoder = msgspec.json.Decoder(Rollout)
 
 
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+
+
 class LineFile:
     """A file of JSON lines that is only ever appended to, and never left with a torn line.
 
@@ -82,7 +85,7 @@ class LineFile:
 
     def sync(self) -> None:
         """Wait until everything is on the disk; blocks."""
-        os.fdatasync(self._file)
+        _sync(self._file)
 
     def close(self) -> None:
         """Close the file."""

@@ -78,6 +78,21 @@ class Unit:
         return self.task.slug or self.task.id or str(self.index)
 
 
+def rollout_id(unit: Unit, contestant: str, taken: set[str]) -> str:
+    """Name a rollout, the same each time that its job is run.
+
+    Args:
+        unit: What is run.
+        contestant: The key of the agent and variant.
+        taken: The names given so far, to which this one is added.
+    """
+    name = f"{unit.task_key}/{contestant}/{unit.repeat}"
+    if name in taken:  # two tasks with one slug, or a task that is listed twice
+        name = f"{unit.task_key}@{unit.index}/{contestant}/{unit.repeat}"
+    taken.add(name)
+    return name
+
+
 def expand_variants(variants: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Expand variants: each list is a choice, every combination is one variant; no variants are one empty one.
 

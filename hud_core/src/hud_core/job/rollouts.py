@@ -9,7 +9,6 @@ import anyio
 
 from hud_core.errors import Cause
 from hud_core.job.attempt import Attempt, Failure
-from hud_core.job.contestants import for_task
 from hud_core.model.events import AttemptFailed
 from hud_core.model.rollout import Attempt as FailedAttempt
 from hud_core.model.rollout import Fingerprint, Rollout, Status
@@ -92,7 +91,7 @@ class RolloutRun:
             watch.add(attempt)
             try:
                 failure = await attempt.run(
-                    for_task(self.contestant.agent, self.unit.task),
+                    self.contestant.for_task(self.unit.task),
                     shown,
                     scope,
                     max_steps=spec.max_steps,
@@ -122,7 +121,7 @@ class RolloutRun:
         return self._invalid(attempt, failure), True
 
     def _note(self, failure: Failure, wait: float | None) -> None:
-        self.recorder(
+        self.recorder.add(
             AttemptFailed(
                 rollout=self.rollout_id,
                 attempt=len(self.failed) + 1,
@@ -173,6 +172,7 @@ class RolloutRun:
             task=unit.label,
             task_index=unit.index,
             agent=contestant.name,
+            sees_solution=contestant.sees_solution,
             variant=contestant.variant,
             repeat=unit.repeat,
             usage=self.recorder.usage,

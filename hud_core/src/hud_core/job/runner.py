@@ -14,7 +14,7 @@ from hud_core.errors import HudError
 from hud_core.job.backends import Backends
 from hud_core.job.contestants import make_contestants
 from hud_core.job.fingerprint import Decision, Fingerprints, compare
-from hud_core.job.plan import Unit, Units
+from hud_core.job.plan import Unit, Units, rollout_id
 from hud_core.job.result import Job
 from hud_core.job.rollouts import RolloutRun
 from hud_core.job.sinks import Sinks
@@ -144,27 +144,19 @@ class Runner:
             await anyio.lowlevel.checkpoint()
             self._gave_way = time.monotonic()
 
-    def _rollout_id(self, unit: Unit) -> str:
-        contestant = self.contestants[unit.agent].key
-        name = f"{unit.task_key}/{contestant}/{unit.repeat}"
-        if name in self._ids:  # two tasks with one slug, or a task that is listed twice
-            name = f"{unit.task_key}@{unit.index}/{contestant}/{unit.repeat}"
-        self._ids.add(name)
-        return name
-
     def _begin(self, unit: Unit) -> RolloutRun | None:
         """Make the rollout of a unit; None when an earlier run has its score and what it depends on is the same."""
         contestant = self.contestants[unit.agent]
-        rollout_id = self._rollout_id(unit)
+        name = rollout_id(unit, contestant.key, self._ids)
         fingerprint = self._fingerprints.of(unit.task, contestant.agent) if self.directory is not None else None
-        earlier = self.finished.get(rollout_id)
+        earlier = self.finished.get(name)
         if earlier is not None and compare(earlier.fingerprint, fingerprint) is Decision.REUSE:
             self._keep(unit, earlier.rollout())
             self.progress.reused += 1
             return None
         publish = self._sinks.publish if self._sinks else None
-        rollout = RolloutRun(unit, rollout_id, self.job_id, contestant, fingerprint=fingerprint, publish=publish)
-        self._live[rollout_id] = rollout
+        rollout = RolloutRun(unit, name, self.job_id, contestant, fingerprint=fingerprint, publish=publish)
+        self._live[name] = rollout
         self.progress.running += 1
         return rollout
 
@@ -201,8 +193,8 @@ class Runner:
         while True:
             await anyio.sleep(SYNC_SECONDS)
             for rollout in list(self._live.values()):
-                pending, rollout.recorder.pending = rollout.recorder.pending, []
-                directory.append_events(pending)
+                directory.append_events(rollout.recorder.pending)
+                rollout.recorder.pending.clear()
             await anyio.to_thread.run_sync(directory.sync)
 
     async def _close(self) -> None:

@@ -35,9 +35,9 @@ class Summary:
     mean: float | None
     """Over the scored rollouts; None when there are none."""
     lower: float | None
-    """The mean if every missing reward were 0."""
+    """The mean if every missing reward were 0; None where a reward outside 0 to 1 shows that this is no bound."""
     upper: float | None
-    """The mean if every missing reward were 1."""
+    """The mean if every missing reward were 1; None as for `lower`."""
     stderr: float | None
     """Standard error of the mean, clustered by task; None with fewer than two tasks."""
     interval: tuple[float, float] | None
@@ -71,19 +71,26 @@ def summarise(rewards: Mapping[str, Sequence[float | None]], causes: Mapping[str
     flat = [reward for cluster in clusters for reward in cluster]
     mean = mean_of(flat) if flat else None
     stderr = clustered_stderr(clusters)
-    missing = total - len(flat)
+    bounds = _bounds(flat, total)
     return Summary(
         total=total,
         scored=len(flat),
         mean=mean,
-        lower=math.fsum(flat) / total if total else None,
-        upper=(math.fsum(flat) + missing) / total if total else None,
+        lower=None if bounds is None else bounds[0],
+        upper=None if bounds is None else bounds[1],
         stderr=stderr,
         interval=_interval(mean, stderr, len(clusters)),
         population_std=None if mean is None else math.sqrt(mean_of([(r - mean) ** 2 for r in flat])),
         passed=sum(reward >= PASS_THRESHOLD for reward in flat),
         causes=dict(causes),
     )
+
+
+def _bounds(flat: Sequence[float], total: int) -> tuple[float, float] | None:
+    missing = total - len(flat)
+    if not total or (missing and not all(0 <= reward <= 1 for reward in flat)):
+        return None
+    return math.fsum(flat) / total, (math.fsum(flat) + missing) / total
 
 
 def mean_of(values: Sequence[float]) -> float:

@@ -49,18 +49,29 @@ class AgentAnswer(Generic[T]):
     error: str | None = None
 
 
-def _finite(_: object, attribute: Attribute[float], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        msg = f"{attribute.name} must be a number, got {type(value).__name__} {value!r}"
+def _finite(name: str, value: object) -> float:
+    """Take a finite number; True and False are 1.0 and 0.0."""
+    if type(value) is float and math.isfinite(value):  # nearly always
+        return value
+    if not isinstance(value, bool | int | float):
+        msg = f"{name} must be a number, got {type(value).__name__} {value!r}"
         raise TypeError(msg)
     if not math.isfinite(value):
-        msg = f"{attribute.name} must be finite, got {value}"
+        msg = f"{name} must be finite, got {value}"
         raise ValueError(msg)
+    return float(value)
 
 
-def _number(value: object) -> object:
-    """Turn True and False into 1.0 and 0.0; leave the judgement of anything else to the validator."""
-    return float(value) if isinstance(value, bool | int) else value
+def _reward(value: object) -> float:
+    return _finite("reward", value)
+
+
+def _value(value: object) -> float:
+    return _finite("value", value)
+
+
+def _weight(value: object) -> float:
+    return _finite("weight", value)
 
 
 def _tuple(value: Iterable[SubScore] | None) -> tuple[SubScore, ...] | None:
@@ -72,9 +83,9 @@ class SubScore:
     """One part of a reward: ``value`` times ``weight``; a negative weight is a penalty."""
 
     name: str
-    value: float = field(converter=_number, validator=_finite)
+    value: float = field(converter=_value)
     """Between 0 and 1."""
-    weight: float = field(default=1.0, converter=_number, validator=_finite)
+    weight: float = field(default=1.0, converter=_weight)
     metadata: dict[str, Any] | None = None
 
     @value.validator
@@ -88,7 +99,7 @@ class SubScore:
 class Evaluation:
     """What grading gave: a finite reward and how it came about."""
 
-    reward: float = field(converter=_number, validator=_finite)
+    reward: float = field(converter=_reward)
     done: bool = True
     content: str | None = None
     """The grader's explanation."""

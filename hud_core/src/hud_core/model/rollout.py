@@ -81,6 +81,8 @@ class Rollout(Struct, frozen=True, kw_only=True, gc=False):
     task_index: int
     """The task's place in its source."""
     agent: str
+    sees_solution: bool = False
+    """The agent was shown the task's solution, so it is no contestant."""
     variant: dict[str, Any] = {}
     repeat: int = 0
     status: Status

@@ -34,6 +34,7 @@ class HumanAgent(Agent):
     """
 
     name = "human"
+    uses_terminal = True
 
     def __init__(self) -> None:
         if not sys.stdin.isatty():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hud_core.job.directory import Finished
-    from hud_core.job.plan import JobSpec, Unit
+    from hud_core.job.plan import JobSpec
     from hud_core.model.rollout import Fingerprint
 
 _CHANGEABLE = {"max_concurrent", "timeout", "min_coverage", "quiet", "verbose"}
@@ -127,7 +127,7 @@ async def forecast(spec: JobSpec, path: Path) -> Counter[str]:
     from hud_core.job.contestants import make_contestants
     from hud_core.job.directory import read_scored
     from hud_core.job.fingerprint import Fingerprints
-    from hud_core.job.plan import Units
+    from hud_core.job.plan import Units, rollout_id
 
     earlier, fingerprints = read_scored(path), Fingerprints()
     contestants = make_contestants(spec)
@@ -135,20 +135,11 @@ async def forecast(spec: JobSpec, path: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     while unit := await units.next():
         contestant = contestants[unit.agent]
-        rollout = earlier.get(_rollout_id(unit, contestant.key, ids))
+        rollout = earlier.get(rollout_id(unit, contestant.key, ids))
         found[reason(rollout, fingerprints.of(unit.task, contestant.agent))] += 1
     for contestant in contestants:
         await contestant.agent.aclose()
     return found
-
-
-def _rollout_id(unit: Unit, contestant: str, taken: set[str]) -> str:
-    """Name a rollout as the job's runner does."""
-    name = f"{unit.task_key}/{contestant}/{unit.repeat}"
-    if name in taken:
-        name = f"{unit.task_key}@{unit.index}/{contestant}/{unit.repeat}"
-    taken.add(name)
-    return name
 
 
 def reason(earlier: Finished | None, now: Fingerprint | None) -> str:

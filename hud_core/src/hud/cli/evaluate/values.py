@@ -8,15 +8,12 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hud_core.errors import ConfigError
-from hud_core.settings import settings
+from hud_core.settings import is_secret, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MASK = "***"
-_SECRET = re.compile(
-    r"(^|[_-])(api_?key|key|token|secret|password|passwd|credentials?|authorization|auth)$", re.IGNORECASE
-)
 _TEMPLATE = re.compile(r"\$\{(\w+)(?::([^}]*))?\}")
 
 
@@ -92,7 +89,7 @@ def mask(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _masked(key: str, value: Any) -> Any:  # noqa: ANN401  as above
-    if _SECRET.search(key) and value is not None and not (isinstance(value, str) and _TEMPLATE.fullmatch(value)):
+    if is_secret(key) and value is not None and not (isinstance(value, str) and _TEMPLATE.fullmatch(value)):
         return MASK
     if isinstance(value, dict):
         return mask(value)
