@@ -107,8 +107,14 @@ class Grader(ABC):
     """Turns an answer, and the live environment, into a sub-score."""
 
     @abstractmethod
-    async def grade(self, answer: Answer, session: Session, **options: Any) -> SubScore:
+    async def grade(self, answer: Answer, session: Session, *_: Any, **options: Any) -> SubScore:
         """Grade an answer.
+
+        Args:
+            answer: What the agent answered.
+            session: The live environment, as the agent left it.
+            options: The row's options but ``name`` and ``weight``. Name those you take, as ``*, expected: str``: type
+                checkers accept that, and a row with another option is an error.
 
         Raises:
             GraderError: It could not be measured. Never a 0 instead.

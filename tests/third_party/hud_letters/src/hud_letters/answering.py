@@ -55,9 +55,7 @@ async def _call(toolbox: Toolbox, name: str) -> None:
 class Number(Grader):
     """Is 1 when the first number in the answer is the expected one."""
 
-    async def grade(  # type: ignore[override]  # the options of this grader, by name
-        self, answer: Answer, session: Session, *, expected: int, weight: float = 1.0
-    ) -> SubScore:
+    async def grade(self, answer: Answer, session: Session, *, expected: int, weight: float = 1.0) -> SubScore:
         """Compare numbers."""
         found = re.search(r"-?\d+", answer.text)
         right = found is not None and int(found[0]) == expected
