@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from grimp import ImportGraph
 
+NOT_OUTSIDE = sys.stdlib_module_names | {"_typeshed"}
+"""The standard library, and the one package of it that only type checkers see."""
+
 Import = tuple[str, str]
 """An importer and what it imports."""
 
@@ -83,7 +86,7 @@ def parse_owners(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 def iter_external_imports(graph: ImportGraph) -> Iterator[Import]:
     """Every import of something neither ours nor of the standard library. Grimp keeps outside packages squashed."""
     for module in sorted(graph.modules):
-        if graph.is_module_squashed(module) and module not in sys.stdlib_module_names:
+        if graph.is_module_squashed(module) and module not in NOT_OUTSIDE:
             for importer in sorted(graph.find_modules_that_directly_import(module)):
                 yield importer, module
 
