@@ -50,19 +50,9 @@ if TYPE_CHECKING:
         TaskSink,
         TaskSource,
     )
-    from hud_core.job import (
-        EvalBatch,
-        EvalContext,
-        Group,
-        Job,
-        JobControl,
-        Progress,
-        Retries,
-        Summary,
-        Timeouts,
-        evaluate,
-        run,
-    )
+    from hud_core.job import Group, Job, JobControl, Progress, Retries, Summary, Timeouts, run
+    from hud_core.job.batch import EvalBatch, evaluate
+    from hud_core.job.context import EvalContext
     from hud_core.kernel import Kernel
     from hud_core.model.content import (
         AudioContent,
@@ -95,10 +85,9 @@ _HOMES = {
         "Agent", "Backend", "Executor", "Grader", "JobHandle", "ResultSink", "Solution", "SolutionAgent", "SyncPlan",
         "SyncReport", "TaskSink", "TaskSource",
     ),
-    "job": (
-        "EvalBatch", "EvalContext", "Group", "Job", "JobControl", "Progress", "Retries", "Summary", "Timeouts",
-        "evaluate", "run",
-    ),
+    "job": ("Group", "Job", "JobControl", "Progress", "Retries", "Summary", "Timeouts", "run"),
+    "job.batch": ("EvalBatch", "evaluate"),
+    "job.context": ("EvalContext",),
     "kernel": ("Kernel",),
     "model.content": (
         "AudioContent", "Citation", "ImageContent", "Message", "Prompt", "ResourceContent", "TextContent",
