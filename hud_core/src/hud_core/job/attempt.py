@@ -15,7 +15,7 @@ import msgspec
 import hud_core
 from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.environment.signature import to_json_data
-from hud_core.errors import AgentError, ConfigError, GraderError, HudError, Verdict, describe, verdict_for
+from hud_core.errors import AgentError, BackendError, ConfigError, GraderError, HudError, Verdict, describe, verdict_for
 from hud_core.job.grading import grade_with
 from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.events import Answered, Graded, LogLine, Prompted, RolloutStarted
@@ -23,6 +23,7 @@ from hud_core.trace import current_recorder
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from hud_core.interfaces import Agent, Backend, Session
     from hud_core.job.limits import Timeouts
@@ -43,32 +44,45 @@ class Failure(NamedTuple):
 
 
 class Attempt:
-    """The phases of one attempt. `open` and `close` frame the others; all of them run in one task.
+    """The phases of one attempt, all of them in one task: `open`, `setup`, `ask`, `grade`, `close`.
 
-    Its deadline moves with the phase; a `Watch` sees to it, and calls `expire`, which cancels the scope that the phase
-    runs in.
+    The deadline moves with the phase; a `Watch` sees to it, and calls `expire`. The environment is opened and closed in
+    the cancel scope of the caller; setup, agent and grade run in one of their own inside it. So an environment may hold
+    a task group open from beginning to end, as connections do, and a phase that is cancelled leaves it to be closed.
 
     Args:
         task: What is attempted.
         backend: Opens the task's environment.
         recorder: Keeps what happens.
+        scope: The innermost cancel scope around `open` and `close`; shielded while the environment is closed, cancelled
+            when one of the two takes too long. It serves one attempt after another: a scope for each costs 3 us.
         timeouts: Deadlines of the phases.
         kernel: Provides the graders that the task names.
         label: The task's label.
     """
 
     __slots__ = (  # noqa: RUF023  public names first
-        "answer", "deadline", "evaluation", "is_expired", "phase", "prompt", "session",
-        "_backend", "_kernel", "_label", "_opened", "_recorder", "_scope", "_task", "_timeouts",
+        "answer", "deadline", "evaluation", "failure", "is_expired", "phase", "prompt", "session",
+        "_backend", "_inner", "_kernel", "_label", "_opened", "_outer", "_recorder", "_task", "_timeouts",
     )  # fmt: skip
 
     def __init__(
-        self, task: Task, backend: Backend, recorder: Recorder, *, timeouts: Timeouts, kernel: Kernel, label: str
+        self,
+        task: Task,
+        backend: Backend,
+        recorder: Recorder,
+        scope: anyio.CancelScope,
+        *,
+        timeouts: Timeouts,
+        kernel: Kernel,
+        label: str,
     ) -> None:
         self.phase = "open"
         self.deadline = math.inf
+        self.failure: Failure | None = None
+        """Why there is no score."""
         self.is_expired = False
-        """Whether a phase took too long."""
+        """Whether opening or closing took too long, and the caller's scope was cancelled for it."""
         self.session: Session | None = None
         self.prompt: Prompt | None = None
         self.answer: Answer | None = None
@@ -80,13 +94,17 @@ class Attempt:
         self._kernel = kernel
         self._label = label
         self._opened: AbstractAsyncContextManager[Session] | None = None
-        self._scope: anyio.CancelScope | None = None
+        self._outer = scope
+        self._inner: anyio.CancelScope | None = None
 
     def expire(self) -> None:
         """End the phase that took too long."""
-        if self._scope is not None:
-            self.is_expired = self.phase != "agent"  # an agent that is out of time is graded as it stands
-            self._scope.cancel()
+        self.deadline = math.inf
+        if self._inner is not None:
+            self._inner.cancel()
+            return
+        self.is_expired = True
+        self._outer.cancel()
 
     def _enter(self, phase: str) -> None:
         self.phase = phase
@@ -96,61 +114,53 @@ class Attempt:
     # --- the whole ----------------------------------------------------------------------------------------------------
 
     async def run(
-        self,
-        agent: Agent,
-        shown: ToolFilter,
-        scope: anyio.CancelScope,
-        *,
-        max_steps: int,
-        seed: int | None = None,
-        number: int = 1,
+        self, agent: Agent, shown: ToolFilter, *, max_steps: int, seed: int | None = None, number: int = 1
     ) -> Failure | None:
         """Run every phase, and say why there is no score, if there is none.
 
-        Args:
-            agent: Attempts the task.
-            shown: The tools that it may use.
-            scope: The innermost cancel scope around this call; cancelled when a phase takes too long. It serves one
-                attempt after another, because a scope for each would cost a tenth of a small rollout.
-            max_steps: Model turns at the most.
-            seed: For backends that can seed an environment.
-            number: Counts the attempts at the rollout.
-
         Raises:
-            CancelledError: The scope, or one around it, was cancelled; `outcome` says what there is then.
+            CancelledError: The caller's scope, or one around it, was cancelled; when `is_expired`, `failure` and
+                `evaluation` say what there is.
         """
-        self._scope = scope
         token = current_recorder.set(self._recorder)
         try:
             await self.open(seed=seed, number=number)
-            await self.ask(agent, shown, max_steps=max_steps)
-            self._scope = scope
-            await self.grade()
-            scope.shield = True  # like `close`, for one scope less on the path that nearly all rollouts go
-            await self._tear_down()
+            try:
+                self.failure = await self._drive(agent, shown, max_steps)
+            except BaseException as error:  # cancellation, from outside or by the environment's own task group
+                await self.close(error)
+                raise
+            await self.close()
         except Exception as error:  # noqa: BLE001  a rollout's error is its outcome, never its siblings'
-            await self.close()
-            return failure_of(error, self.phase)
-        except BaseException:  # cancellation
-            scope.shield = False
-            await self.close()
-            raise
+            self.failure = self.failure or failure_of(error, self.phase)
         finally:
-            scope.shield = False
             current_recorder.reset(token)
-        return None
+        return self.failure
 
-    def outcome(self) -> Failure | None:
-        """Say why an attempt that took too long has no score, if it has none."""
-        if self.evaluation is not None:  # only the teardown was late
-            return None
+    async def _drive(self, agent: Agent, shown: ToolFilter, max_steps: int) -> Failure | None:
+        """Run what lies between opening and closing; what goes wrong there is told, not raised."""
+        try:
+            with anyio.CancelScope() as scope:
+                self._inner = scope
+                await self.setup()
+                await self.ask(agent, shown, max_steps=max_steps)
+                self._inner = scope
+                await self.grade()
+        except Exception as error:  # noqa: BLE001  as in `run`
+            return failure_of(error, self.phase)
+        finally:
+            self._inner = None
+        return self.late() if scope.cancelled_caught else None
+
+    def late(self) -> Failure:
+        """Say that the phase took too long."""
         seconds = getattr(self._timeouts, self.phase)
         return failure_of(TimeoutError(f"phase {self.phase!r} took longer than its {seconds:g} s"), self.phase)
 
     # --- the phases ---------------------------------------------------------------------------------------------------
 
-    async def open(self, *, seed: int | None = None, number: int = 1) -> Prompt:
-        """Open the environment and run the scenario up to its prompt."""
+    async def open(self, *, seed: int | None = None, number: int = 1) -> None:
+        """Open the environment."""
         task, record = self._task, self._recorder
         if task.env is None or task.scenario is None or task.args is None:
             raise ConfigError(_unfit(task))
@@ -168,12 +178,16 @@ class Attempt:
         opened = self._backend.open(task.env, seed=seed)
         self.session = await opened.__aenter__()
         self._opened = opened
+
+    async def setup(self) -> Prompt:
+        """Run the scenario up to its prompt."""
+        task = self._task
         self._enter("setup")
-        prompt = await self.session.setup(task.scenario, task.args)
+        prompt = await self._live().setup(task.scenario or "", task.args or {})
         if task.agent_config is not None and task.agent_config.system_prompt:
             prompt = attrs.evolve(prompt, system=task.agent_config.system_prompt)
         self.prompt = prompt
-        record.add(Prompted(rollout=record.rollout, prompt=prompt, time=time.time()))
+        self._recorder.add(Prompted(rollout=self._recorder.rollout, prompt=prompt, time=time.time()))
         return prompt
 
     def toolbox(self, shown: ToolFilter) -> Toolbox:
@@ -203,7 +217,7 @@ class Attempt:
             self.submit(await agent.run(self.prompt, toolbox, max_steps=max_steps))
             return
         with anyio.CancelScope() as limit:
-            self._scope = limit
+            self._inner = limit
             self.submit(await agent.run(self.prompt, toolbox, max_steps=max_steps))
         if limit.cancelled_caught:
             self.submit(Answer(stop_reason=StopReason.AGENT_TIMEOUT))
@@ -231,25 +245,33 @@ class Attempt:
         self._recorder.add(Graded(rollout=self._recorder.rollout, evaluation=evaluation, time=time.time()))
         return evaluation
 
-    async def close(self) -> None:
-        """Tear the environment down, whatever happened, within the deadline for it."""
-        if self._opened is None:
-            return
-        with anyio.CancelScope(shield=True) as self._scope:
-            await self._tear_down()
-        if self._scope.cancelled_caught:
-            self._log(f"teardown took longer than {self._timeouts.close:g} s and was given up")
+    async def close(self, error: BaseException | None = None) -> None:
+        """Tear the environment down, whatever happened, within the deadline for it.
 
-    async def _tear_down(self) -> None:
-        """Leave the environment. A teardown that fails changes no outcome: it is recorded as a line of log."""
+        A teardown that fails changes no outcome: it is recorded as a line of log.
+
+        Args:
+            error: The cancellation that ended the attempt.
+
+        Raises:
+            BackendError: It was the environment that cancelled the attempt, because something in it broke.
+        """
         opened, self._opened = self._opened, None
         if opened is None:
             return
         self.deadline = time.monotonic() + self._timeouts.close
+        self._outer.shield = True
         try:
-            await opened.__aexit__(None, None, None)
-        except Exception as error:  # noqa: BLE001  protects the outcome from the teardown
-            self._log(f"teardown failed: {describe(error)}{_place(error)}")
+            was_its_own = await opened.__aexit__(*_exc_info(error))
+        except Exception as problem:
+            if error is not None:
+                raise BackendError(f"the environment broke: {describe(problem)}") from problem
+            self._log(f"teardown failed: {describe(problem)}{_place(problem)}")
+        else:
+            if error is not None and was_its_own:
+                raise BackendError("the environment ended before the rollout did") from error
+        finally:
+            self._outer.shield = False
 
     def _log(self, text: str) -> None:
         self._recorder.add(LogLine(rollout=self._recorder.rollout, text=text, time=time.time(), source="teardown"))
@@ -273,6 +295,12 @@ def plain_answer(answer: object) -> Answer:
         msg = f"an Answer must hold text and JSON data: {error}"
         raise AgentError(msg) from error
     return Answer(text=text, structured=structured, citations=answer.citations, stop_reason=reason)
+
+
+def _exc_info(
+    error: BaseException | None,
+) -> tuple[type[BaseException] | None, BaseException | None, TracebackType | None]:
+    return (None, None, None) if error is None else (type(error), error, error.__traceback__)
 
 
 def failure_of(error: BaseException, phase: str) -> Failure:

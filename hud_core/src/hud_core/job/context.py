@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
@@ -16,8 +18,7 @@ from hud_core.model.rollout import Rollout, Status
 from hud_core.trace import Recorder, current_recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Mapping
 
     from hud_core.environment.session import Toolbox
     from hud_core.interfaces import Agent, Backend
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 
-class EvalContext:
+class EvalContext(anyio.AsyncContextManagerMixin):
     """One rollout that the code in the ``with`` block drives: its prompt, its tools, its answer, its reward.
 
     The environment is set up on entering; on leaving, the last answer that was submitted is graded and everything is
@@ -72,11 +73,13 @@ class EvalContext:
         self.result: Rollout | None = None
         """The rollout's record, once the block has been left."""
         self._recorder = Recorder(self.trace_id)
-        self._attempt = Attempt(task, backend, self._recorder, timeouts=timeouts, kernel=kernel, label=task.label)
+        self._scope = anyio.CancelScope()
+        self._attempt = Attempt(
+            task, backend, self._recorder, self._scope, timeouts=timeouts, kernel=kernel, label=task.label
+        )
         self._timeouts = timeouts
         self._seed = seed
         self._started = time.time()
-        self._token: Any = None
 
     # --- what the block reads -----------------------------------------------------------------------------------------
 
@@ -159,34 +162,44 @@ class EvalContext:
 
     # --- the block ----------------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Self:
-        self._token = current_recorder.set(self._recorder)
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncIterator[Self]:
+        token = current_recorder.set(self._recorder)
         try:
-            with anyio.fail_after(self._timeouts.setup):
-                await self._attempt.open(seed=self._seed)
-        except BaseException:  # whatever ended the setup, the environment is torn down before it goes on
-            await self._leave()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            if error is None and self._attempt.answer is not None:
-                await self.grade()
-        except Exception as problem:
-            self.error = problem
+            with self._scope as scope:
+                async with self._opened(scope):
+                    with anyio.fail_after(self._timeouts.setup):
+                        await self._attempt.setup()
+                    yield self
+                    if self._attempt.answer is not None:
+                        await self.grade()
+            self._check_time(scope)
+        except BaseException as error:
+            self.error = error
             raise
         finally:
-            self.error = self.error or error
-            await self._leave()
+            current_recorder.reset(token)
             self.result = self._record()
 
-    async def _leave(self) -> None:
-        with anyio.move_on_after(self._timeouts.close, shield=True):
-            await self._attempt.close()
-        current_recorder.reset(self._token)
+    def _check_time(self, scope: anyio.CancelScope) -> None:
+        if scope.cancelled_caught and self._attempt.session is None:
+            raise TimeoutError(f"opening the environment took longer than {self._timeouts.open:g} s")
+
+    @asynccontextmanager
+    async def _opened(self, scope: anyio.CancelScope) -> AsyncIterator[None]:
+        """Open the environment, and tear it down within the deadline for it, whatever happened."""
+        scope.deadline = anyio.current_time() + (self._timeouts.open or math.inf)
+        await self._attempt.open(seed=self._seed)
+        scope.deadline = math.inf
+        cancellation: BaseException | None = None
+        try:
+            yield
+        except anyio.get_cancelled_exc_class() as error:
+            cancellation = error
+            raise
+        finally:
+            scope.deadline = anyio.current_time() + self._timeouts.close
+            await self._attempt.close(cancellation)
 
     def _record(self) -> Rollout:
         failure = self._failure()

@@ -9,7 +9,7 @@ import anyio
 
 from hud_core.errors import Cause
 from hud_core.job.attempt import Attempt, Failure
-from hud_core.model.events import AttemptFailed
+from hud_core.model.events import AttemptFailed, LogLine
 from hud_core.model.rollout import Attempt as FailedAttempt
 from hud_core.model.rollout import Fingerprint, Rollout, Status
 from hud_core.trace import Recorder
@@ -83,6 +83,7 @@ class RolloutRun:
                 self.unit.task,
                 backend,
                 self.recorder,
+                scope,
                 timeouts=spec.timeouts,
                 kernel=spec.kernel,
                 label=self.unit.label,
@@ -93,7 +94,6 @@ class RolloutRun:
                 failure = await attempt.run(
                     self.contestant.for_task(self.unit.task),
                     shown,
-                    scope,
                     max_steps=spec.max_steps,
                     seed=None if spec.seed is None else spec.seed + self.unit.repeat,
                     number=len(self.failed) + 1,
@@ -114,9 +114,10 @@ class RolloutRun:
         attempt = self.attempt
         if attempt is None or not attempt.is_expired:
             return self._record(status=Status.INVALID, cause=Cause.CANCELLED, error="the job was stopped"), False
-        failure = attempt.outcome()
-        if failure is None:
+        if attempt.evaluation is not None:  # only the teardown was late
+            self.recorder.add(_late_teardown(self.rollout_id))
             return self._scored(attempt), True
+        failure = attempt.failure or attempt.late()
         self._note(failure, None)
         return self._invalid(attempt, failure), True
 
@@ -182,3 +183,8 @@ class RolloutRun:
             fingerprint=self.fingerprint,
             **outcome,
         )
+
+
+def _late_teardown(rollout: str) -> LogLine:
+    text = "teardown took too long and was given up"
+    return LogLine(rollout=rollout, text=text, time=time.time(), source="teardown")
