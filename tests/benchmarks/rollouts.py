@@ -146,6 +146,32 @@ def memory(number: int) -> float:
     return anyio.run(measure)
 
 
+def bare_memory(number: int) -> float:
+    """Kilobytes of one of `number` anyio tasks that wait for an event and do nothing else."""
+
+    async def measure() -> float:
+        go, running = anyio.Event(), 0
+
+        async def wait() -> None:
+            nonlocal running
+            running += 1
+            await go.wait()
+
+        gc.collect()
+        before = resident()
+        async with anyio.create_task_group() as group:
+            for _ in range(number):
+                group.start_soon(wait)
+            while running < number:
+                await anyio.sleep(0.05)
+            gc.collect()
+            used = (resident() - before) / number / 1000
+            go.set()
+        return used
+
+    return anyio.run(measure)
+
+
 def tool_call(number: int = 20_000) -> float:
     """CPU microseconds of one tool call, from the agent's side to the function and back, validated and recorded."""
 
@@ -164,19 +190,24 @@ def tool_call(number: int = 20_000) -> float:
 def measure() -> list[Row]:
     """Measure every row of this module."""
     if len(sys.argv) > 1:  # memory is measured in a process of its own
-        print(memory(int(sys.argv[1])))
+        print({"ours": memory, "bare": bare_memory}[sys.argv[1]](int(sys.argv[2])))
         sys.exit()
     import subprocess
 
-    def memory_of(number: int) -> float:
-        return float(subprocess.check_output([sys.executable, __file__, str(number)]))
+    def memory_of(what: str, number: int) -> float:
+        return float(subprocess.check_output([sys.executable, __file__, what, str(number)]))
+
+    def memory_row(number: int, name: str) -> Row:
+        task = memory_of("bare", number)
+        what = f"memory of a live rollout beside a task that only waits, {name} live"
+        return Row("K2", what, memory_of("ours", number), "KB", task + 6, task)
 
     limit, many = bare(10_000), rollouts(10_000, 100)
     return [
         Row("K1", "CPU of an in-process rollout, 1,000 tasks, 100 at once", rollouts(1_000, 100), "us", 60, limit),
         Row("K1", "CPU of an in-process rollout, 10,000 tasks, 100 at once", many, "us", 60, limit),
-        Row("K2", "memory of a live rollout, 1,000 live", memory_of(1_000), "KB", 6),
-        Row("K2", "memory of a live rollout, 10,000 live", memory_of(10_000), "KB", 6),
+        memory_row(1_000, "1,000"),
+        memory_row(10_000, "10,000"),
         Row("K9", "CPU of a rollout, 10,000 at once against 100 at once", rollouts(10_000, 10_000) / many, "x", 1.3),
         Row("K10", "one tool call in process", tool_call(), "us", 10),
     ]
