@@ -124,7 +124,7 @@ def ask(question: str) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a wait for input, also inside `asyncio.run`, whose handler waits for the event loop."""
+    """Let Ctrl-C end a wait for input, also inside a running job, where the handler waits for the event loop."""
     import signal
     import threading
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from hud.cli.console import Ink, complain, emit, first_line, is_terminal, say, stdout_is_talk, width_of
 from hud.cli.evaluate.agents import find_agent
@@ -60,7 +61,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Run a job, or go on with one, and print its result."""
     plan = _plan_resumed(arguments) if arguments.resume is not None else _plan_new(arguments)
     _set_up_logging(plan.output.verbose)
-    job = asyncio.run(_execute(plan))
+    job = anyio.run(_execute, plan)
     if job is None:
         return Exit.FAILED
     return _conclude(job, plan)
@@ -178,14 +179,14 @@ async def _watched(plan: Plan, request: dict[str, Any]) -> Job | None:
     problem: Exception | None = None
     with Interrupts() as interrupts, choose_display(quiet=plan.output.quiet, can_draw=not uses_terminal) as display:
         sinks = [RolloutLines()] if plan.output.verbose else []
-        async with asyncio.TaskGroup() as tasks:
-            looking = tasks.create_task(_look(control, interrupts, display, quiet=plan.output.quiet))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_look, control, interrupts, display, plan.output)
             try:
                 job = await run_job(**request, sinks=sinks, control=control)
             except Exception as error:  # noqa: BLE001  raised again below, outside the group, which would wrap it
                 problem = error
             finally:
-                looking.cancel()
+                tasks.cancel_scope.cancel()
     if isinstance(problem, RunDirectoryError):
         problem.add_note(f"go on with it: hud eval --resume {run_name(plan.directory)}")
     if problem is not None:
@@ -199,14 +200,14 @@ def _uses_terminal(plan: Plan) -> bool:
     return provider is not None and bool(getattr(provider.load(), "uses_terminal", False))
 
 
-async def _look(control: JobControl, interrupts: Interrupts, display: Display, *, quiet: bool) -> None:
+async def _look(control: JobControl, interrupts: Interrupts, display: Display, output: Output) -> None:
     while True:
         display.update(control.progress)
         if interrupts.pressed and not control.stopped:
-            if not quiet:
+            if not output.quiet:
                 display.note("stopping, what is done is kept; Ctrl-C again quits at once")
             control.stop()
-        await asyncio.sleep(LOOK_SECONDS)
+        await anyio.sleep(LOOK_SECONDS)
 
 
 class RolloutLines(ResultSink):
