@@ -58,7 +58,7 @@ class Environment:
         self.tool_functions: dict[str, ToolFunction] = {}
         self.on_initialize: list[Callable[..., Any]] = []
         self.on_shutdown: list[Callable[..., Any]] = []
-        self.origin = _origin(sys._getframe(1))  # noqa: SLF001  the module that declares the environment
+        self.origin = _origin(self, sys._getframe(1))  # noqa: SLF001  the module that declares the environment
         """The module and file that declare it, for backends that import it in a process of their own."""
 
     def __repr__(self) -> str:
@@ -239,5 +239,8 @@ def normalise(name: str) -> str:
     return re.sub(r"-+", "-", kept).strip("-") or "environment"
 
 
-def _origin(frame: FrameType) -> Mapping[str, str | None]:
+def _origin(environment: Environment, frame: FrameType) -> Mapping[str, str | None]:
+    """Find the code that makes an environment, behind the constructors of its subclasses."""
+    while frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is environment and frame.f_back:
+        frame = frame.f_back
     return {"module": frame.f_globals.get("__name__"), "file": frame.f_globals.get("__file__")}
