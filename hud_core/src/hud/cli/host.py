@@ -26,7 +26,7 @@ HOMES = {
 QUICK_START = """\
 quick start:
   hud eval tasks.py oracle --full    run every task offline: the oracle replays known solutions
-  hud eval tasks.py oracle --full    run them all, with the agent that knows the answers
+  hud check tasks.py                 find tasks that cannot be solved, or that doing nothing solves
   hud eval --resume                  go on with a job that was stopped
   hud trace last TASK                read one rollout as a conversation
   hud plugins                        see what is installed"""
