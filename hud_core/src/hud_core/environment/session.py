@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import evolve
 
 from hud_core.errors import ConfigError
 from hud_core.model.tools import Tool, ToolCall, ToolResult
@@ -118,8 +121,12 @@ class Toolbox:
         self._observe = observe
 
     async def list_tools(self) -> list[Tool]:
-        """List the tools that may be called."""
-        return [tool for tool in await self._tools.list_tools() if tool.name in self._shown]
+        """List the tools that may be called. Their schemas are the caller's own, to adapt to what a model takes."""
+        return [
+            evolve(tool, input_schema=deepcopy(tool.input_schema), meta=deepcopy(tool.meta))
+            for tool in await self._tools.list_tools()
+            if tool.name in self._shown
+        ]
 
     async def call_tool(self, call: ToolCall | str, /, **arguments: Any) -> ToolResult:
         """Call a tool, as ``call_tool(call)`` or ``call_tool("name", **arguments)``.
@@ -140,7 +147,7 @@ class Toolbox:
             if not result.is_error or not result.text.startswith(_unknown(call)):
                 return result
         # The tools would name every tool there is; only the toolbox knows which of them this agent may know.
-        return unknown_tool(call, [tool.name for tool in await self.list_tools()])
+        return unknown_tool(call, [t.name for t in await self._tools.list_tools() if t.name in self._shown])
 
 
 def unknown_tool(call: ToolCall, names: Sequence[str]) -> ToolResult:
