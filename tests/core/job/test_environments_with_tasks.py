@@ -6,7 +6,6 @@ import math
 from contextlib import asynccontextmanager
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from hud_core import (
@@ -51,14 +50,14 @@ class Connected(InProcessBackend):
     async def open(self, ref, *, seed=None):
         await anyio.sleep(self.opening)
         async with super().open(ref, seed=seed) as session, anyio.create_task_group() as tasks:
-            tasks.start_soon(self._beside)
-            await anyio.lowlevel.checkpoint()
+            await tasks.start(self._beside)
             yield session
             await anyio.sleep(self.closing)
             tasks.cancel_scope.cancel()
 
-    async def _beside(self):
+    async def _beside(self, task_status):
         Connected.alive += 1
+        task_status.started()
         try:
             if self.crash:
                 await anyio.sleep(0.05)
