@@ -82,7 +82,7 @@ class ArgumentError(HudError, TypeError, ValueError):
 
     def __init__(self, subject: str, problems: Iterable[str]) -> None:
         self.subject = subject
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
         super().__init__(f"{subject}: " + "; ".join(self.problems))
 
 
@@ -90,7 +90,7 @@ class TaskDataError(HudError, ValueError):
     """Task data with mistakes: one line each, ``what @ where``."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
         super().__init__("\n".join(self.problems))
 
 
@@ -111,13 +111,13 @@ class RolloutError(HudError):
 class SetupError(RolloutError):
     """The scenario could not produce its prompt."""
 
-    verdict = Verdict(Cause.SETUP)
+    verdict: ClassVar[Verdict] = Verdict(Cause.SETUP)
 
 
 class BackendError(RolloutError):
     """The environment's backend failed: a crashed process, a lost container, a dead server."""
 
-    verdict = Verdict(Cause.BACKEND, retry=True)
+    verdict: ClassVar[Verdict] = Verdict(Cause.BACKEND, retry=True)
 
 
 class ProviderError(RolloutError):
@@ -129,7 +129,7 @@ class ProviderError(RolloutError):
         retry_after: Seconds the endpoint asked to wait, when it did.
     """
 
-    verdict = Verdict(Cause.PROVIDER, retry=True)
+    verdict: ClassVar[Verdict] = Verdict(Cause.PROVIDER, retry=True)
 
     def __init__(self, message: str, *, retry: bool = True, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -140,25 +140,25 @@ class ProviderError(RolloutError):
 class AgentError(RolloutError):
     """The agent itself failed."""
 
-    verdict = Verdict(Cause.AGENT)
+    verdict: ClassVar[Verdict] = Verdict(Cause.AGENT)
 
 
 class GraderError(RolloutError):
     """Grading failed, or gave something that is not a finite reward."""
 
-    verdict = Verdict(Cause.GRADER)
+    verdict: ClassVar[Verdict] = Verdict(Cause.GRADER)
 
 
 class BudgetError(RolloutError):
     """A budget was spent before the rollout ended."""
 
-    verdict = Verdict(Cause.BUDGET)
+    verdict: ClassVar[Verdict] = Verdict(Cause.BUDGET)
 
 
 class LostError(RolloutError):
     """The executor lost the rollout."""
 
-    verdict = Verdict(Cause.LOST, retry=True)
+    verdict: ClassVar[Verdict] = Verdict(Cause.LOST, retry=True)
 
 
 PHASE_CAUSES = {

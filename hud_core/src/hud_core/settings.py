@@ -96,7 +96,7 @@ class Settings:
         return [(name, getattr(self, name)) for name in FIELDS]
 
 
-settings = Settings()
+settings: Settings = Settings()
 """The settings of this process. Holds no state of its own."""
 
 

@@ -26,7 +26,7 @@ class Recorder:
     __slots__ = ("_publish", "add", "pending", "rollout", "usage")
 
     def __init__(self, rollout: str, publish: Callable[[Event], None] | None = None) -> None:
-        self.rollout = rollout
+        self.rollout: str = rollout
         self.pending: list[Event] = []
         """Events that are not yet in the run directory. Always this one list, which is cleared when it is written."""
         self.usage: Usage = NO_USAGE

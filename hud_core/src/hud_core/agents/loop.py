@@ -62,8 +62,8 @@ class ToolLoopAgent(Agent):
     """The settings that the agent takes."""
 
     def __init__(self, **options: Any) -> None:
-        self.config = self.config_class.from_options(options)
-        self.name = self.name or self.config.model or ""
+        self.config: BaseAgentConfig = self.config_class.from_options(options)
+        self.name: str = self.name or self.config.model or ""
 
     @classmethod
     def create(cls, **options: Any) -> Self:

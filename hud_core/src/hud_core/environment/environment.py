@@ -51,14 +51,14 @@ class Environment:
         instructions: str | None = None,
         conflict_resolution: ConflictResolution | str = ConflictResolution.PREFIX,
     ) -> None:
-        self.name = normalise(name)
+        self.name: str = normalise(name)
         self.instructions = instructions
-        self.conflict_resolution = ConflictResolution(conflict_resolution)
+        self.conflict_resolution: ConflictResolution = ConflictResolution(conflict_resolution)
         self.scenarios: dict[str, ScenarioHandle[...]] = {}
         self.tool_functions: dict[str, ToolFunction] = {}
         self.on_initialize: list[Callable[..., Any]] = []
         self.on_shutdown: list[Callable[..., Any]] = []
-        self.origin = _origin(self, sys._getframe(1))  # noqa: SLF001  the module that declares the environment
+        self.origin: Mapping[str, str | None] = _origin(self, sys._getframe(1))  # noqa: SLF001  the declaring module
         """The module and file that declare it, for backends that import it in a process of their own."""
 
     def __repr__(self) -> str:

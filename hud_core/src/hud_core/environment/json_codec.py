@@ -59,7 +59,7 @@ class Codec:
     ) -> None:
         if schema is None or definitions is None:
             (schema,), definitions = publish([annotation])
-        self.type = annotation
+        self.type: Any = annotation
         self._schema = schema
         self._definitions = definitions
         kinds = set(_kinds(schema, definitions, set()))

@@ -89,11 +89,13 @@ class ScenarioHandle(Generic[P]):
         self.function = function
         self.options = options
         self.name: str = options.name or str(getattr(function, "__name__", "scenario"))
-        self.subject = f"scenario {self.name!r}"
+        self.subject: str = f"scenario {self.name!r}"
         _check(self.subject, self.name, function)
-        self.signature = Signature(self.subject, function)
-        self.description = options.description or self.signature.description or f"Scenario: {self.name}"
-        self.answer_type = None if options.returns is None else TypeCodec(self.subject, options.returns)
+        self.signature: Signature = Signature(self.subject, function)
+        self.description: str = options.description or self.signature.description or f"Scenario: {self.name}"
+        self.answer_type: TypeCodec | None = (
+            None if options.returns is None else TypeCodec(self.subject, options.returns)
+        )
         if options.chat and "messages" not in self.signature.parameters:
             msg = f"{self.subject} with chat=True must take a parameter 'messages'"
             raise DefinitionError(msg)

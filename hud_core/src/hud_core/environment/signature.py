@@ -59,20 +59,20 @@ class Signature:
         self.subject = subject
         declared = _declared(subject, function)
         documentation = read_docstring(_docstring(function), frozenset(declared))
-        self.description = documentation.description
+        self.description: str = documentation.description
         hints = _hints(subject, function)
         types = {name: _type_of(subject, parameter, hints.get(name, Any)) for name, parameter in declared.items()}
         schemas, definitions = publish(list(types.values()))
-        self.parameters = {
+        self.parameters: dict[str, Parameter] = {
             name: Parameter(name, Codec(types[name], schema, definitions), p.default, p.kind is not p.KEYWORD_ONLY)
             for (name, p), schema in zip(declared.items(), schemas, strict=True)
         }
         self._converters = {name: parameter.codec.convert for name, parameter in self.parameters.items()}
-        self.defaults = dict(_defaults(self.parameters.values()))
+        self.defaults: dict[str, Any] = dict(_defaults(self.parameters.values()))
         for (name, annotation), schema in zip(types.items(), schemas, strict=True):
             if name in documentation.parameters and not has_description(annotation):
                 schema["description"] = documentation.parameters[name]
-        self.schema = self._schema(schemas, definitions)
+        self.schema: Schema = self._schema(schemas, definitions)
 
     def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Turn JSON data into the function's keyword arguments; defaults are left to the function.
@@ -139,7 +139,7 @@ class TypeCodec:
             msg = f"{subject}: returns={type_name(annotation)} has no JSON form: {error}"
             raise DefinitionError(msg) from error
         self._codec = Codec(prepared, schema, definitions)
-        self.name = type_name(annotation)
+        self.name: str = type_name(annotation)
         self.schema: Schema | None = None if annotation is str else _whole(schema, definitions)
         """The JSON Schema of the answer; None for `str`, since any text is one."""
 

@@ -61,8 +61,8 @@ class ToolFunction:
         if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
             msg = f"{subject} must return its result, but it yields; return a list, or declare a scenario"
             raise DefinitionError(msg)
-        self.signature = Signature(subject, function)
-        self.tool = Tool(
+        self.signature: Signature = Signature(subject, function)
+        self.tool: Tool = Tool(
             name=self.name,
             description=self.signature.description if description is None else description,
             input_schema=self.signature.schema,

@@ -77,11 +77,11 @@ class Attempt:
         kernel: Kernel,
         label: str,
     ) -> None:
-        self.phase = "open"
-        self.deadline = math.inf
+        self.phase: str = "open"
+        self.deadline: float = math.inf
         self.failure: Failure | None = None
         """Why there is no score."""
-        self.is_expired = False
+        self.is_expired: bool = False
         """Whether opening or closing took too long, and the caller's scope was cancelled for it."""
         self.session: Session | None = None
         self.prompt: Prompt | None = None

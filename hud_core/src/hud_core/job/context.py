@@ -57,14 +57,14 @@ class EvalContext(anyio.AsyncContextManagerMixin):
         seed: int | None = None,
     ) -> None:
         self.task = task
-        self.trace_id = str(uuid.uuid4())
+        self.trace_id: str = str(uuid.uuid4())
         self.job_id = job_id
-        self.group_id = group_id or self.trace_id
+        self.group_id: str = group_id or self.trace_id
         self.task_index = task_index
         self.index = index
         """The place among the rollouts of one `hud.eval`."""
         self.repeat = repeat
-        self.variants = dict(variants or {})
+        self.variants: dict[str, Any] = dict(variants or {})
         """The parameters of this rollout, of those that are compared."""
         self.metadata: dict[str, Any] = {}
         self.reward: float | None = None

@@ -51,8 +51,8 @@ class JobControl:
     """Held by whoever started a job: read its progress, stop it."""
 
     def __init__(self) -> None:
-        self.progress = Progress()
-        self.stopped = False
+        self.progress: Progress = Progress()
+        self.stopped: bool = False
         self._scope: anyio.CancelScope | None = None
 
     def stop(self) -> None:

@@ -156,7 +156,7 @@ class Units:
         self._now: Iterator[Unit] | None = None
         self.total: int | None = None
         """How many there are; None while the source is still being read."""
-        self.is_exhausted = False
+        self.is_exhausted: bool = False
         """Whether all of them have been handed out."""
         if isinstance(tasks, Sequence) and not isinstance(tasks, str):
             self.total = len(tasks) * contestants * spec.group

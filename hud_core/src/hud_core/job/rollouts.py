@@ -59,15 +59,15 @@ class RolloutRun:
         fingerprint: Fingerprint | None,
         publish: Callable[[Event], None] | None,
     ) -> None:
-        self.unit = unit
-        self.rollout_id = rollout_id
-        self.job_id = job_id
-        self.contestant = contestant
-        self.fingerprint = fingerprint
-        self.recorder = Recorder(rollout_id, publish)
+        self.unit: Unit = unit
+        self.rollout_id: str = rollout_id
+        self.job_id: str = job_id
+        self.contestant: Contestant = contestant
+        self.fingerprint: Fingerprint | None = fingerprint
+        self.recorder: Recorder = Recorder(rollout_id, publish)
         self.failed: tuple[FailedAttempt, ...] = ()
         self.attempt: Attempt | None = None
-        self.started = time.time()
+        self.started: float = time.time()
 
     async def run(
         self, spec: JobSpec, backend: Backend, shown: ToolFilter, watch: Watch, scope: anyio.CancelScope

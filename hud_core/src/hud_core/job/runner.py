@@ -24,7 +24,8 @@ from hud_core.model.events import JobFinished, JobStarted, RolloutFinished
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from hud_core.job.control import JobControl
+    from hud_core.job.contestants import Contestant
+    from hud_core.job.control import JobControl, Progress
     from hud_core.job.directory import Finished, RunDirectory
     from hud_core.job.plan import JobSpec
     from hud_core.model.rollout import Rollout
@@ -47,13 +48,13 @@ class Runner:
     def __init__(self, spec: JobSpec, control: JobControl, job_id: str) -> None:
         self.spec = spec
         self.control = control
-        self.progress = control.progress
+        self.progress: Progress = control.progress
         self.job_id = job_id
         self.directory: RunDirectory | None = None
         """Where rollouts are kept, or None."""
         self.finished: dict[str, Finished] = {}
         """What an earlier run of the job finished, by id."""
-        self.contestants = make_contestants(spec)
+        self.contestants: list[Contestant] = make_contestants(spec)
         self._shown = ToolFilter(spec.allowed_tools, spec.disallowed_tools)
         self._sinks = Sinks(spec.sinks)
         self._watch = Watch(spec.timeouts)

@@ -26,10 +26,10 @@ class SinkQueue:
     """One sink and the events that wait for it."""
 
     def __init__(self, sink: ResultSink) -> None:
-        self.name = type(sink).__name__
-        self.lost = 0
-        self.failed = 0
-        self.last_error = ""
+        self.name: str = type(sink).__name__
+        self.lost: int = 0
+        self.failed: int = 0
+        self.last_error: str = ""
         self._sink = sink
         self._send, self._receive = anyio.create_memory_object_stream["Event"](QUEUE)
         self._done = anyio.Event()

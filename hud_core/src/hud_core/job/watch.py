@@ -35,7 +35,7 @@ class Watch:
     def __init__(self, timeouts: Timeouts) -> None:
         given = (timeouts.open, timeouts.setup, timeouts.agent, timeouts.grade, timeouts.close)
         shortest = min((seconds for seconds in given if seconds is not None), default=math.inf)
-        self.tick = min(max(shortest * PRECISION, 0.01), 1.0)
+        self.tick: float = min(max(shortest * PRECISION, 0.01), 1.0)
         self._watched: dict[int, Watched] = {}
 
     def add(self, watched: Watched) -> None:

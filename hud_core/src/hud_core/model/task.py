@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
 from attrs import define, field, frozen
+from attrs.validators import instance_of as is_a
+from attrs.validators import optional
 
 from hud_core.errors import ConfigError
 from hud_core.model.tools import ToolCall
@@ -75,10 +77,6 @@ def _call(value: object) -> ToolCall:
 
 def _agent_config(value: object) -> object:
     return TaskAgentConfig(**value) if isinstance(value, dict) else value
-
-
-optional = attrs.validators.optional
-is_a = attrs.validators.instance_of
 
 
 @define(kw_only=True, eq=False)

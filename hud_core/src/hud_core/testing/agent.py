@@ -172,7 +172,7 @@ class Notes:
     def __init__(self) -> None:
         self.called: list[str] = []
         self.touched: list[str] = []
-        self.asleep = anyio.Event()
+        self.asleep: anyio.Event = anyio.Event()
 
 
 class Watched(Toolbox):

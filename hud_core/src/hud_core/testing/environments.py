@@ -19,7 +19,7 @@ import anyio
 from hud_core.environment.environment import Environment
 from hud_core.model.evaluation import AgentAnswer, SubScore
 
-contract = Environment("contract")
+contract: Environment = Environment("contract")
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 """A PNG of one pixel, in base64."""

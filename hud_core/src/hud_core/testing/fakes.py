@@ -48,7 +48,9 @@ class ScriptedAgent(Agent):
         name: str = "scripted",
     ) -> None:
         self.name = name
-        self.calls = tuple(call if isinstance(call, ToolCall) else ToolCall(*call) for call in calls)
+        self.calls: tuple[ToolCall, ...] = tuple(
+            call if isinstance(call, ToolCall) else ToolCall(*call) for call in calls
+        )
         self.answer = answer
         self.results: list[ToolResult] = []
         """What the tools gave, in all rollouts."""
@@ -72,7 +74,7 @@ class MemorySink(ResultSink):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.is_closed = False
+        self.is_closed: bool = False
 
     async def handle(self, event: Event) -> None:
         """Keep the event."""

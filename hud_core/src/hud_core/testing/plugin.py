@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hud_core.registry import Registry
 
 PROBE = Path(__file__).with_name("probe.py")
-REGISTRIES = {
+REGISTRIES: dict[str, type[object]] = {
     "backends": interfaces.Backend,
     "agents": interfaces.Agent,
     "graders": interfaces.Grader,
