@@ -59,7 +59,7 @@ def holds(row: dict[str, object]) -> bool:
 def main() -> None:
     """Run the modules that are asked for, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="*", default=MODULES, choices=[*MODULES, []], help="all of them by default")
+    parser.add_argument("modules", nargs="*", default=[], choices=[*MODULES, []], help="all of them by default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here, too")
     arguments = parser.parse_args()
     rows = [row for module in arguments.modules or MODULES for row in rows_of(module)]
