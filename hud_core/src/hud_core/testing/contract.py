@@ -26,7 +26,7 @@ class Contract:
     ```
     """
 
-    pytestmark = pytest.mark.anyio
+    pytestmark: ClassVar[pytest.MarkDecorator] = pytest.mark.anyio
 
     patience: ClassVar[float] = PATIENCE
     """Seconds after which something hangs. Nothing in a contract takes long by itself."""
