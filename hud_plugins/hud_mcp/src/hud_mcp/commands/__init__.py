@@ -1,0 +1,1 @@
+"""The commands ``hud dev``, ``hud scenario`` and ``hud analyze``."""

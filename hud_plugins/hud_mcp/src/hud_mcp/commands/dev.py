@@ -1,0 +1,59 @@
+"""``hud dev``: serves an environment to MCP clients, and loads again what is saved; or opens one task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hud_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+DEFAULT_PORT = 8765
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add = parser.add_argument
+    add("module", nargs="?", metavar="MODULE", help="MODULE[:ATTR] with the environment, or a task of tasks.py")
+    add("-w", "--watch", action="append", default=[], metavar="PATH", help="a file or folder to watch; repeatable")
+    add("--stdio", action="store_true", help="speak MCP on stdin and stdout, for a client that starts this command")
+    add("-p", "--port", type=int, metavar="N", help=f"the port (default: {DEFAULT_PORT}, or the next one free)")
+    add("--host", default="127.0.0.1", metavar="HOST", help="the address to listen at (default: 127.0.0.1)")
+    add("--token", metavar="TOKEN", help="what clients must present; made up when the host is not this machine alone")
+    add("--keep-state", action="store_true", help="keep globals that are plain data when a module is loaded again")
+    add("--json", action="store_true", help="print what happens as JSON, one object a line")
+    add("-v", "--verbose", action="store_true", help="say more: the modules loaded, the server's log")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command until it is stopped.
+
+    Raises:
+        ConfigError: There is no such environment or task, it cannot be imported, or the port is in use.
+    """
+    from hud_mcp.reload import find_target
+
+    if arguments.stdio and (arguments.json or arguments.port is not None):
+        option = "--json" if arguments.json else "--port"
+        msg = f"{option} does not go with --stdio: stdout is the protocol's there; leave one of them out"
+        raise ConfigError(msg)
+    folder = Path.cwd()
+    try:
+        target = find_target(arguments.module, folder)
+    except ConfigError as error:
+        return _play(arguments, folder, error)
+    from hud_mcp.commands.serving import serve
+
+    return serve(arguments, target)
+
+
+def _play(arguments: argparse.Namespace, folder: Path, error: ConfigError) -> int:
+    """Open a task, when what was asked for is the name of one and not of a module."""
+    name, file = arguments.module, folder / "tasks.py"
+    if not name or ":" in name or name.endswith(".py") or "/" in name or not file.is_file():
+        raise error
+    from hud_mcp.commands.play import play
+
+    return play(name, file, getattr(arguments, "kernel", None))

@@ -1,0 +1,93 @@
+"""Connections of the commands to running servers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from hud_core.errors import BackendError, ConfigError
+from hud_core.model.task import EnvRef
+from hud_mcp.client.connection import Connection
+from hud_mcp.client.opening import HttpOpener, StdioOpener
+from hud_mcp.client.options import environment_of, headers_of, read_target
+from hud_mcp.wire import EPISODE, HARNESS, HARNESS_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mcp import Client
+    from mcp.types import RequestParamsMeta
+
+    from hud_mcp.client.opening import Opener
+
+CONNECTION, PROTOCOL = 3, 5
+"""What `hud` exits with."""
+
+
+class UnreachableError(BackendError):
+    """A server cannot be reached."""
+
+    exit_code = CONNECTION
+
+
+class RefusedError(BackendError):
+    """A server answered with an error."""
+
+    exit_code = PROTOCOL
+
+
+@asynccontextmanager
+async def connected(name: str, options: dict[str, Any]) -> AsyncIterator[Connection]:
+    """Connect to a server.
+
+    Args:
+        name: What messages call it.
+        options: The options of an `EnvRef` of the backend ``mcp``: a ``url`` or a ``command``, and what goes with it.
+
+    Raises:
+        UnreachableError: It does not answer.
+        ConfigError: The options are wrong, or it refuses us.
+    """
+    # The SDK warns of tools that are called and not listed; those of the harness never are.
+    logging.getLogger("mcp.client.session").setLevel(logging.ERROR)
+    connection = Connection(_opener(name, options))
+    try:
+        await connection.__aenter__()
+    except ConfigError:
+        raise
+    except BackendError as error:
+        raise UnreachableError(str(error)) from error
+    try:
+        yield connection
+    finally:
+        await connection.__aexit__(None, None, None)
+
+
+def _opener(name: str, options: dict[str, Any]) -> Opener:
+    target = read_target(EnvRef(name, "mcp", options))
+    if target.kind == "url":
+        return HttpOpener(target, headers_of(target), ssl.create_default_context())
+    return StdioOpener(target, environment_of(target))
+
+
+async def everything(client: Client, kind: str, **meta: Any) -> list[Any]:
+    """List all of a server's ``tools``, ``prompts`` or ``resources``, page by page; nothing where it has no such."""
+    if getattr(client.server_capabilities, kind) is None:
+        return []
+    found: list[Any] = []
+    cursor: str | None = None
+    while True:
+        page = await getattr(client, f"list_{kind}")(cursor=cursor, **meta)
+        found += getattr(page, kind)
+        if not (cursor := page.next_cursor):
+            return found
+
+
+def harness_meta(handle: str | None = None) -> RequestParamsMeta:
+    """Give the ``_meta`` of a request that only a harness may make."""
+    capability = os.environ.get(HARNESS_VARIABLE)
+    meta = {HARNESS: capability, EPISODE: handle}
+    return cast("RequestParamsMeta", {key: value for key, value in meta.items() if value})

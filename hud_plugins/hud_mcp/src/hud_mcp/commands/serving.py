@@ -1,0 +1,219 @@
+"""Serves an environment, and replaces it when its files are saved."""
+
+from __future__ import annotations
+
+import errno
+import json
+import secrets
+import signal
+import socket
+import time
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from hud_core.errors import ConfigError, describe
+from hud_mcp.commands.announce import LOOPBACK, Address, introduction
+from hud_mcp.commands.console import emit, say, stdout_is_talk
+from hud_mcp.commands.dev import DEFAULT_PORT
+from hud_mcp.reload import Project, Target
+from hud_mcp.watching import watch
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from hud_core.environment.environment import Environment
+    from hud_mcp.server import EnvironmentServer
+
+PORTS = 100
+"""How many ports from the default one on are tried."""
+UNNAMED = "environment"
+"""The name of environments that were not given one."""
+
+
+def serve(arguments: argparse.Namespace, target: Target) -> int:
+    """Serve until stopped, and give the exit code.
+
+    Raises:
+        ConfigError: The environment cannot be imported, a path to watch does not exist, or the port is in use.
+    """
+    watched = [Path(path) for path in arguments.watch]
+    for path in watched:
+        if not path.exists():
+            msg = f"--watch {path}: no such file or folder"
+            raise ConfigError(msg)
+    folders = [path if path.is_dir() else path.parent for path in watched]
+    project = Project(target, folders, keep_state=arguments.keep_state)
+    with project.importable():
+        anyio.run(partial(_serve, arguments, project, watched))
+    return 0
+
+
+async def _serve(arguments: argparse.Namespace, project: Project, watched: list[Path]) -> None:
+    from hud_mcp.server import EnvironmentServer
+
+    with stdout_is_talk() if arguments.stdio else nullcontext():
+        environment = await anyio.to_thread.run_sync(project.load)
+    voice = _Voice(is_json=arguments.json, is_verbose=arguments.verbose)
+    if arguments.stdio:
+        server = EnvironmentServer(environment)
+        work: Callable[[], Awaitable[None]] = server.serve_stdio
+    else:
+        address = _address(arguments, environment, voice)
+        server = EnvironmentServer(environment, token=address.token)
+        work = partial(server.serve_http, host=address.host, port=address.port)
+        voice.introduce(address, watched)
+    reloader = Reloader(project, server, watched, voice)
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_stopped, signals, group.cancel_scope)
+            group.start_soon(watch, reloader.paths, reloader.saved)
+            await work()
+            group.cancel_scope.cancel()
+
+
+async def _until_stopped(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    await anext(signals)
+    say("stopping")
+    scope.cancel()
+
+
+class Reloader:
+    """Replaces a server's environment when files of the project are saved.
+
+    Args:
+        project: Imports the environment.
+        server: Serves it.
+        watched: What to watch; the files of the imported modules when there is nothing.
+        voice: Says what happens.
+    """
+
+    def __init__(self, project: Project, server: EnvironmentServer, watched: list[Path], voice: _Voice) -> None:
+        self._project = project
+        self._server = server
+        self._watched = watched
+        self._voice = voice
+        self._failure: str | None = None
+
+    def paths(self) -> Iterable[Path]:
+        """Give what to watch."""
+        return self._watched or self._project.files
+
+    async def saved(self, files: set[Path]) -> None:
+        """Import again what changed, and serve it; keep serving what there is when that fails."""
+        began = time.perf_counter()
+        # Nobody knows which module reads a data file, or looks for modules itself: then all of them are imported again.
+        everything = bool(files - self._project.files)
+        try:
+            found = await anyio.to_thread.run_sync(partial(self._project.reload, everything=everything))
+            if found is not None:
+                await self._server.replace(found[0])
+        except Exception as error:  # noqa: BLE001  whatever the user's code does on import, the server goes on
+            self._fail(describe(error))
+            return
+        if found is not None:
+            self._voice.reloaded(found[1], time.perf_counter() - began)
+        elif self._failure is not None:
+            self._voice.reloaded([], time.perf_counter() - began)
+        self._failure = None
+
+    def _fail(self, text: str) -> None:
+        if text != self._failure:
+            self._voice.failed(text)
+        self._failure = text
+
+
+# --- address ----------------------------------------------------------------------------------------------------------
+
+
+def _address(arguments: argparse.Namespace, environment: Environment, voice: _Voice) -> Address:
+    token = arguments.token
+    if token is None and arguments.host not in LOOPBACK:
+        token = secrets.token_urlsafe(24)
+    port = free_port(arguments.host, arguments.port)
+    if arguments.port is None and port != DEFAULT_PORT:
+        voice.moved(port)
+    name = "my-dev-env" if environment.name == UNNAMED else environment.name
+    return Address(name, arguments.host, port, token)
+
+
+def free_port(host: str, port: int | None) -> int:
+    """Find the port to listen at: the one asked for, or the first free one from the default on.
+
+    Raises:
+        ConfigError: It is in use, or may not be used.
+    """
+    if port is not None:
+        return _bindable(host, port)
+    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + PORTS):
+        try:
+            return _bindable(host, candidate)
+        except ConfigError:
+            continue
+    msg = f"no free port from {DEFAULT_PORT} to {DEFAULT_PORT + PORTS - 1}; choose one with --port"
+    raise ConfigError(msg)
+
+
+def _bindable(host: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # As servers do: connections of a server that has just ended do not keep its port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            raise ConfigError(_unusable(host, port, error)) from error
+        except OverflowError:
+            msg = f"port {port} is no port; there are 1 to 65535, and 0 for any that is free"
+            raise ConfigError(msg) from None
+        number: int = probe.getsockname()[1]
+        return number
+
+
+def _unusable(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use; stop what listens there, or choose another with --port"
+    return f"cannot listen at {host!r}, port {port}: {error.strerror or error}"
+
+
+# --- saying -----------------------------------------------------------------------------------------------------------
+
+
+class _Voice:
+    """Says what happens: to people on stderr, to programs as JSON on stdout."""
+
+    def __init__(self, *, is_json: bool, is_verbose: bool) -> None:
+        self._is_json = is_json
+        self._is_verbose = is_verbose
+
+    def _event(self, event: str, **values: Any) -> None:
+        emit(json.dumps({"event": event, **values}))
+
+    def introduce(self, address: Address, watched: list[Path]) -> None:
+        if self._is_json:
+            self._event("serving", url=address.url, name=address.name, config=address.config)
+        else:
+            say(introduction(address, ", ".join(map(str, watched)) or "the files that are imported"))
+
+    def moved(self, port: int) -> None:
+        say(f"port {DEFAULT_PORT} is in use, so this is port {port}; --port asks for one")
+
+    def reloaded(self, modules: list[str], seconds: float) -> None:
+        if self._is_json:
+            self._event("reloaded", modules=modules, seconds=round(seconds, 3))
+        elif modules:
+            say(f"reloaded in {seconds * 1000:.0f} ms" + (f": {', '.join(modules)}" if self._is_verbose else ""))
+        else:
+            say("as before again")
+
+    def failed(self, text: str) -> None:
+        if self._is_json:
+            self._event("failed", error=text)
+        else:
+            say(f"error: {text}\n  still serving what was there before")
