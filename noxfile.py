@@ -19,7 +19,16 @@ CACHE = ROOT / ".nox"
 PINS = ROOT / "constraints.txt"
 # Apart, for an environment of its own: it wants older versions of what we use.
 LITELLM_PINS = ROOT / "tests" / "plugins" / "hud_openai" / "litellm-constraints.txt"
+NPM_OPTIONS = ["--no-audit", "--no-fund", "--fetch-timeout=60000"]
 AIMOCK = "@copilotkit/aimock@1.43.0"
+# Each .txt is an environment of its own; package.json and its lock are the packages for Node.
+MCP_PINS = ROOT / "tests" / "plugins" / "hud_mcp" / "interop" / "peers"
+MCP_PEERS = {
+    "fastmcp3": "fastmcp>=3,<4",
+    "fastmcp4": "fastmcp>=4,<5",
+    "hud": "hud-python==0.5.41",
+    "mcp1": "mcp>=1.30,<2",
+}
 
 HERE = "{}.{}".format(*sys.version_info)
 PYTHONS = sorted({"3.11", "3.12", "3.13", HERE}, key=lambda version: int(version.split(".")[1]))
@@ -144,14 +153,16 @@ def bump(session: nox.Session) -> None:
 
 @nox.session
 def constraints(session: nox.Session) -> None:
-    """Refresh the pins: constraints.txt for the workspace and its tools, litellm-constraints.txt for the test peer."""
+    """Refresh the pins: constraints.txt for the workspace and its tools, and those of the peers that tests talk to."""
     session.install("uv")
     declared = [str(member.relative_to(ROOT) / "pyproject.toml") for member in MEMBERS]
     ours = [f"--no-emit-package={member.name}" for member in MEMBERS]
     pin(session, PINS, *declared, "--all-extras", "--group=dev", "--group=peers", *ours)
-    wanted = Path(session.create_tmp(), "litellm.in")
-    wanted.write_text("litellm[proxy]\n", "utf-8")
-    pin(session, LITELLM_PINS, str(wanted))
+    apart = {LITELLM_PINS: "litellm[proxy]", **{MCP_PINS / f"{name}.txt": MCP_PEERS[name] for name in MCP_PEERS}}
+    for target, requirement in apart.items():
+        wanted = Path(session.create_tmp(), f"{target.stem}.in")
+        wanted.write_text(f"{requirement}\n", "utf-8")
+        pin(session, target, str(wanted))
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers
@@ -173,21 +184,34 @@ def wheels(*names: str) -> list[Path]:
 
 
 def peers(session: nox.Session) -> dict[str, str]:
-    """Install the servers that tests talk to and that are not ours, once, and say where they are."""
-    litellm, npm = CACHE / "litellm", CACHE / "npm"
-    if is_outdated(litellm, LITELLM_PINS.read_text("utf-8")):
-        session.run("uv", "venv", "--clear", "--python", sys.executable, str(litellm))
-        how = ["--python", str(litellm), "--compile-bytecode", "--quiet"]
-        session.run("uv", "pip", "install", *how, "-c", str(LITELLM_PINS), "litellm[proxy]")
-        mark(litellm, LITELLM_PINS.read_text("utf-8"))
+    """Install the clients and servers that tests talk to and that are not ours, once, and say where they are."""
+    litellm, npm, mcp = CACHE / "litellm", CACHE / "npm", CACHE / "mcp-peers"
+    install_apart(session, litellm, LITELLM_PINS)
     if is_outdated(npm, AIMOCK):
-        how = ["--prefix", str(npm), "--no-audit", "--no-fund", "--fetch-timeout=60000"]
-        session.run("npm", "install", *how, AIMOCK)
+        session.run("npm", "install", "--prefix", str(npm), *NPM_OPTIONS, AIMOCK)
         mark(npm, AIMOCK)
+    for name in MCP_PEERS:
+        install_apart(session, mcp / name, MCP_PINS / f"{name}.txt")
+    if is_outdated(mcp / "npm", lock := (MCP_PINS / "package-lock.json").read_text("utf-8")):
+        (mcp / "npm").mkdir(exist_ok=True)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(MCP_PINS / file, mcp / "npm" / file)
+        session.run("npm", "ci", "--prefix", str(mcp / "npm"), "--ignore-scripts", *NPM_OPTIONS)
+        mark(mcp / "npm", lock)
     return {
         "HUD_TEST_LITELLM": str(litellm / "bin" / "litellm"),
         "HUD_TEST_LLMOCK": str(npm / "node_modules" / ".bin" / "llmock"),
+        "HUD_TEST_MCP_PEERS": str(mcp),
     }
+
+
+def install_apart(session: nox.Session, folder: Path, pins: Path) -> None:
+    """Install a peer at its pinned versions, into an environment of its own."""
+    if is_outdated(folder, wanted := pins.read_text("utf-8")):
+        session.run("uv", "venv", "--clear", "--python", sys.executable, str(folder))
+        how = ["--python", str(folder), "--compile-bytecode", "--quiet"]
+        session.run("uv", "pip", "install", *how, "-r", str(pins))
+        mark(folder, wanted)
 
 
 def is_outdated(folder: Path, wanted: str) -> bool:

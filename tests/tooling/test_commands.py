@@ -20,6 +20,9 @@ def test_continuous_integration_runs_the_second_command() -> None:
 
 
 def test_pins_name_no_host() -> None:
-    for file in (ROOT / "constraints.txt", ROOT / "tests" / "plugins" / "hud_openai" / "litellm-constraints.txt"):
+    plugins = ROOT / "tests" / "plugins"
+    apart = [plugins / "hud_openai" / "litellm-constraints.txt", *plugins.glob("hud_mcp/interop/peers/*.txt")]
+    for file in (ROOT / "constraints.txt", *apart):
         lines = file.read_text("utf-8").splitlines()
         assert [line for line in lines if "://" in line or line.startswith("-") or "==" not in line] == []
+    assert '"resolved"' not in (plugins / "hud_mcp" / "interop" / "peers" / "package-lock.json").read_text("utf-8")
