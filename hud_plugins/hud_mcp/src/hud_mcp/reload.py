@@ -183,7 +183,7 @@ class Project:
             self._tried = set()
             self._previous = {name: self._loaded.pop(name) for name in names if name in self._loaded}
             for name in names:
-                sys.modules.pop(name, None)
+                _forget(name)
             importlib.invalidate_caches()
             try:
                 with _explained(self.target, self._folders):
@@ -196,7 +196,7 @@ class Project:
 
     def _restore(self, before: dict[str, _Loaded]) -> None:
         for name in self._loaded.keys() - before.keys():
-            sys.modules.pop(name, None)
+            _forget(name)
         self._loaded = before
         for name, loaded in before.items():
             sys.modules[name] = loaded.module
@@ -298,6 +298,14 @@ def _with_parents(name: str) -> Iterator[str]:
     while name:
         yield name
         name = name.rpartition(".")[0]
+
+
+def _forget(name: str) -> None:
+    """Drop a module, also from its package: `from . import name` would find it there."""
+    module = sys.modules.pop(name, None)
+    package, _, child = name.rpartition(".")
+    if module is not None and vars(sys.modules.get(package, module)).get(child) is module:
+        delattr(sys.modules[package], child)
 
 
 def _is_stale(loaded: _Loaded) -> bool:

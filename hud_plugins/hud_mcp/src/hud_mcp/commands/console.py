@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,21 +22,21 @@ def say(text: str = "", end: str = "\n") -> None:
     sys.stderr.flush()
 
 
-def emit(text: str) -> None:
+def emit(text: str, stream: TextIO | None = None) -> None:
     """Print a result."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    stream = stream or sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 @contextmanager
-def stdout_is_talk() -> Iterator[None]:
-    """Send to stderr whatever code of the project, or a process it starts, prints meanwhile."""
+def stdout_is_talk() -> Iterator[TextIO]:
+    """Send to stderr whatever code of the project, or a process it starts, prints meanwhile; gives the real stdout."""
     sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+    with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace") as kept:
+        os.dup2(2, 1)
+        try:
+            yield kept
+        finally:
+            sys.stdout.flush()
+            os.dup2(kept.fileno(), 1)

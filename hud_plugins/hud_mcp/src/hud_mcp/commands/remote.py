@@ -52,7 +52,7 @@ async def connected(name: str, options: dict[str, Any]) -> AsyncIterator[Connect
         ConfigError: The options are wrong, or it refuses us.
     """
     # The SDK warns of tools that are called and not listed; those of the harness never are.
-    logging.getLogger("mcp.client.session").setLevel(logging.ERROR)
+    logging.getLogger("client").setLevel(logging.ERROR)
     connection = Connection(_opener(name, options))
     try:
         await connection.__aenter__()

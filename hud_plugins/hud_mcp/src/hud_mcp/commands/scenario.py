@@ -207,7 +207,8 @@ def _find(name: str, scenarios: list[_Scenario]) -> str:
     if found:
         msg = f"several environments have a scenario {name!r}; say which: {', '.join(found)}"
     else:
-        msg = f"no scenario {name!r}{closest(name, known)}; there are {', '.join(known) or 'none'}"
+        guess = closest(name, [*(one.rpartition(":")[2] for one in known), *known])
+        msg = f"no scenario {name!r}{guess}; there are {', '.join(known) or 'none'}"
     raise ConfigError(msg)
 
 

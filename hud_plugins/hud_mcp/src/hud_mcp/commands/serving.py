@@ -11,7 +11,7 @@ import time
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import anyio
 import anyio.to_thread
@@ -49,17 +49,17 @@ def serve(arguments: argparse.Namespace, target: Target) -> int:
             raise ConfigError(msg)
     folders = [path if path.is_dir() else path.parent for path in watched]
     project = Project(target, folders, keep_state=arguments.keep_state)
-    with project.importable():
-        anyio.run(partial(_serve, arguments, project, watched))
+    with project.importable(), stdout_is_talk() if not arguments.stdio else nullcontext() as stdout:
+        anyio.run(partial(_serve, arguments, project, watched, stdout))
     return 0
 
 
-async def _serve(arguments: argparse.Namespace, project: Project, watched: list[Path]) -> None:
+async def _serve(arguments: argparse.Namespace, project: Project, watched: list[Path], stdout: TextIO | None) -> None:
     from hud_mcp.server import EnvironmentServer
 
     with stdout_is_talk() if arguments.stdio else nullcontext():
         environment = await anyio.to_thread.run_sync(project.load)
-    voice = _Voice(is_json=arguments.json, is_verbose=arguments.verbose)
+    voice = _Voice(stdout if arguments.json else None, is_verbose=arguments.verbose)
     if arguments.stdio:
         server = EnvironmentServer(environment)
         work: Callable[[], Awaitable[None]] = server.serve_stdio
@@ -186,17 +186,17 @@ def _unusable(host: str, port: int, error: OSError) -> str:
 
 
 class _Voice:
-    """Says what happens: to people on stderr, to programs as JSON on stdout."""
+    """Says what happens: to people on stderr, or to a program as JSON, one object a line."""
 
-    def __init__(self, *, is_json: bool, is_verbose: bool) -> None:
-        self._is_json = is_json
+    def __init__(self, stream: TextIO | None, *, is_verbose: bool) -> None:
+        self._stream = stream
         self._is_verbose = is_verbose
 
     def _event(self, event: str, **values: Any) -> None:
-        emit(json.dumps({"event": event, **values}))
+        emit(json.dumps({"event": event, **values}), self._stream)
 
     def introduce(self, address: Address, watched: list[Path]) -> None:
-        if self._is_json:
+        if self._stream is not None:
             self._event("serving", url=address.url, name=address.name, config=address.config)
         else:
             say(introduction(address, ", ".join(map(str, watched)) or "the files that are imported"))
@@ -205,7 +205,7 @@ class _Voice:
         say(f"port {DEFAULT_PORT} is in use, so this is port {port}; --port asks for one")
 
     def reloaded(self, modules: list[str], seconds: float) -> None:
-        if self._is_json:
+        if self._stream is not None:
             self._event("reloaded", modules=modules, seconds=round(seconds, 3))
         elif modules:
             say(f"reloaded in {seconds * 1000:.0f} ms" + (f": {', '.join(modules)}" if self._is_verbose else ""))
@@ -213,7 +213,7 @@ class _Voice:
             say("as before again")
 
     def failed(self, text: str) -> None:
-        if self._is_json:
+        if self._stream is not None:
             self._event("failed", error=text)
         else:
             say(f"error: {text}\n  still serving what was there before")

@@ -1,0 +1,323 @@
+"""``hud dev`` as people run it: in a process of its own, with the SDK's client."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, StdioServerParameters
+
+ENV = """
+    from hud import Environment
+    from tools.letters import version
+
+    env = Environment("letters")
+
+    @env.tool
+    def get_version() -> int:
+        print("called")
+        return version()
+
+    @env.scenario()
+    async def count(text: str, letter: str = "r"):
+        answer = yield f"How many {letter} in {text}?"
+        yield answer == str(text.count(letter))
+"""
+LETTERS = """
+    def version():
+        return {}
+"""
+TASKS = """
+    from env import count
+    berry = count.task(text="strawberry")
+    berry.slug = "berry"
+"""
+PATIENCE = 20
+"""Seconds until something that should happen has not."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # what is tested runs in another process
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "tools").mkdir()
+    save(tmp_path / "env.py", ENV)
+    save(tmp_path / "tools" / "letters.py", LETTERS.format(0))
+    save(tmp_path / "tasks.py", TASKS)
+    return tmp_path
+
+
+def save(path: Path, text: str) -> None:
+    """Save a file as editors do: write another one, and put it in the old one's place."""
+    other = path.with_suffix(".saving")
+    other.write_text(textwrap.dedent(text), "utf-8")
+    other.replace(path)
+
+
+class Dev:
+    """A running ``hud dev``."""
+
+    def __init__(self, project: Path, *words: str) -> None:
+        command = [sys.executable, "-m", "hud", "dev", *words, "--json"]
+        self.process = subprocess.Popen(
+            command, cwd=project, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        first = self.next_event()
+        assert first["event"] == "serving"
+        self.url: str = first["url"]
+
+    def next_event(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        event: dict[str, Any] = json.loads(line)
+        return event
+
+    async def happened(self, event: str) -> dict[str, Any]:
+        with anyio.fail_after(PATIENCE):
+            while (found := await anyio.to_thread.run_sync(self.next_event, abandon_on_cancel=True))["event"] != event:
+                pass
+        return found
+
+    def stop(self, signal_number: int = signal.SIGINT) -> int:
+        self.process.send_signal(signal_number)
+        self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode
+
+
+def environ() -> dict[str, str]:
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("HUD_")}, "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def dev(project: Path) -> Iterator[Callable[..., Dev]]:
+    """Starts ``hud dev`` in the project."""
+    started: list[Dev] = []
+
+    def start(*words: str) -> Dev:
+        started.append(Dev(project, *words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def hud(project: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hud", *words]
+    return subprocess.run(
+        command, cwd=project, env=environ(), input=stdin, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+async def version_of(client: Client) -> int:
+    result = await client.call_tool("get_version", {})
+    assert not result.is_error, result.content
+    number: int = result.structured_content["result"]
+    return number
+
+
+# --- reloading --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_saving_thirty_times_while_a_client_calls(dev: Callable[..., Dev], project: Path, mode: Any) -> None:
+    server = dev("env:env", "-w", "env.py", "-w", "tools/", "--port", "0")
+    seen = [0]
+    async with Client(server.url, mode=mode) as client, anyio.create_task_group() as group:
+
+        async def call() -> None:
+            while True:
+                seen.append(await version_of(client))
+
+        group.start_soon(call)
+        for number in range(1, 31):
+            save(project / "tools" / "letters.py", LETTERS.format(number))
+            assert (await server.happened("reloaded"))["modules"] == ["env", "tools.letters"]
+            assert await version_of(client) == number
+        group.cancel_scope.cancel()
+    assert seen == sorted(seen)
+    assert set(seen) - {0}
+
+
+async def test_a_mistake_keeps_the_old_version_serving(dev: Callable[..., Dev], project: Path) -> None:
+    server = dev("env", "--port", "0")  # watches what is imported
+    async with Client(server.url) as client:
+        save(project / "env.py", ENV + "\n    def broken(:\n")
+        failed = await server.happened("failed")
+        assert "SyntaxError" in failed["error"]
+        assert f"env.py:{len(textwrap.dedent(ENV).splitlines()) + 2}: def broken(:" in failed["error"]
+        assert await version_of(client) == 0
+        save(project / "tools" / "letters.py", LETTERS.format(5))
+        save(project / "env.py", ENV)
+        await server.happened("reloaded")
+        assert await version_of(client) == 5
+
+
+async def test_clients_are_told_of_new_tools(dev: Callable[..., Dev], project: Path) -> None:
+    server = dev("env", "--port", "0")
+    told = anyio.Event()
+
+    async def notice(message: object) -> None:
+        if type(message).__name__ == "ToolListChangedNotification":
+            told.set()
+
+    async with Client(server.url, mode="legacy", message_handler=notice) as client:
+        await client.list_tools()
+        save(project / "env.py", ENV + "\n    @env.tool\n    def more() -> str:\n        return 'more'\n")
+        with anyio.fail_after(PATIENCE):
+            await told.wait()
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["get_version", "more"]
+
+
+# --- starting and stopping --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_stopped_cleanly_the_port_is_kept(dev: Callable[..., Dev], number: int) -> None:
+    port = str(free_port())
+    for _ in range(2):
+        server = dev("env:env", "-p", port)
+        assert server.url == f"http://localhost:{port}/mcp"
+        async with Client(server.url) as client:
+            assert await version_of(client) == 0
+        with socket.create_connection(("127.0.0.1", int(port))):  # somebody is connected when it ends
+            assert server.stop(number) == 0
+
+
+def test_a_port_in_use_is_not_exchanged(project: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = hud(project, "dev", "env:env", "-p", str(port))
+    assert done.returncode == 2
+    assert done.stderr == f"error: port {port} is in use; stop what listens there, or choose another with --port\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nix:env"], "no module 'nix'"),
+        (["env:evn"], "has no 'evn'; did you mean 'env'?"),
+        (["env:get_version"], "is function, not an Environment"),
+        (["tools/letters.py"], "has no Environment"),
+        (["bery"], "did you mean 'berry'?"),
+        (["env:env", "-w", "nix"], "--watch nix: no such file or folder"),
+        (["env:env", "--stdio", "--json"], "--json does not go with --stdio"),
+    ],
+)
+def test_what_cannot_be_served(project: Path, words: list[str], says: str) -> None:
+    done = hud(project, "dev", *words)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stdout == ""
+
+
+def test_beyond_this_machine_there_is_a_token(dev: Callable[..., Dev], project: Path) -> None:
+    command = [sys.executable, "-m", "hud", "dev", "env:env", "-p", "0", "--host", "0.0.0.0", "--json"]
+    with subprocess.Popen(command, cwd=project, env=environ(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+    header = first["config"]["letters"]["headers"]["Authorization"]
+    assert header.startswith("Bearer ")
+    assert len(header) > 30
+
+
+# --- stdio ------------------------------------------------------------------------------------------------------------
+
+
+def test_stdio_carries_the_protocol_alone(project: Path) -> None:
+    save(project / "env.py", ENV.replace("env = ", "print('imported')\n    env = "))
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_version", "arguments": {}}}
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    messages = [
+        {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        request,
+    ]
+    command = [sys.executable, "-m", "hud", "dev", "env:env", "--stdio"]
+    with subprocess.Popen(
+        command, cwd=project, env=environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("".join(f"{json.dumps(message)}\n" for message in messages))
+        process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in range(2)]
+        process.stdin.close()
+        assert process.stdout.read() == ""
+    assert answers[1]["result"]["structuredContent"] == {"result": 0}
+    assert process.returncode == 0
+
+
+async def test_stdio_reloads(project: Path) -> None:
+    parameters = StdioServerParameters(
+        command=sys.executable, args=["-m", "hud", "dev", "env:env", "--stdio"], cwd=project, env=environ()
+    )
+    async with Client(parameters) as client:
+        assert await version_of(client) == 0
+        save(project / "tools" / "letters.py", LETTERS.format(7))
+        with anyio.fail_after(PATIENCE):
+            while await version_of(client) != 7:
+                await anyio.sleep(0.05)
+
+
+def test_stdio_stops_though_its_client_stays(project: Path) -> None:
+    command = [sys.executable, "-m", "hud", "dev", "env:env", "--stdio"]
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    with subprocess.Popen(
+        command, cwd=project, env=environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
+        process.stdin.write(f"{json.dumps(message)}\n".encode())
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+
+
+# --- a task -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_task_is_opened(project: Path) -> None:
+    done = hud(project, "dev", "berry", stdin="tools\nget_version {}\nnix\nget_version {\ngrade 3\n")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "reward 1.000"
+    assert "How many r in strawberry?" in done.stderr
+    assert "unknown tool 'nix'; there are get_version" in done.stderr
+    assert "what is 'get_version {'" in done.stderr
+
+
+def test_a_task_may_be_left_ungraded(project: Path) -> None:
+    done = hud(project, "dev", "berry", stdin="prompt\n")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.endswith("not graded\n")
