@@ -1,0 +1,126 @@
+"""The backend ``mcp``: environments behind MCP servers."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import attrs
+
+from hud_core.errors import ConfigError
+from hud_core.interfaces import Backend
+from hud_core.model.task import EnvRef
+from hud_mcp import wire
+from hud_mcp.client.options import environment_of, expand, headers_of, read_target
+
+if TYPE_CHECKING:
+    import ssl
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from hud_core.environment.session import Session
+    from hud_core.model.task import Recipe
+    from hud_mcp.client.opening import Opener
+    from hud_mcp.client.options import Target
+    from hud_mcp.client.session import MCPSession
+
+CLOSE_SECONDS = 30.0
+"""How long closing may take when the rollout is cancelled."""
+
+
+class MCPBackend(Backend):
+    """Opens environments behind MCP servers: by URL, by command, by an object of this process, by an OpenAPI document.
+
+    Each rollout has a connection of its own; a server that is started is started for it, and ends with it.
+    """
+
+    def __init__(self) -> None:
+        self._context: ssl.SSLContext | None = None
+
+    def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:  # noqa: ARG002  servers take none
+        """Open a connection for one rollout.
+
+        Raises:
+            ConfigError: The reference names no server, or an option is wrong.
+        """
+        target = read_target(ref if isinstance(ref, EnvRef) else EnvRef(ref.name, "mcp", {"object": ref}))
+        if target.kind in ("openapi", "fastapi") or _is_fastapi(target):
+            from hud_mcp.client.openapi import OpenAPISession
+
+            return OpenAPISession(target, self._tls())
+        capability = _capability(target)
+        return _Opened(target.name, self._opener(target, capability), capability)
+
+    def _opener(self, target: Target, capability: str | None) -> Opener:
+        from hud_mcp.client.opening import HttpOpener, ObjectOpener, StdioOpener
+
+        bare = attrs.evolve(target, options={k: v for k, v in target.options.items() if k not in _SECRET})
+        if target.kind == "url":
+            return HttpOpener(bare, headers_of(target), self._tls())
+        if target.kind == "command":
+            return StdioOpener(bare, {**environment_of(target), wire.HARNESS_VARIABLE: capability or ""})
+        from hud_mcp.client.objects import server_of
+
+        return ObjectOpener(bare, server_of(target, capability))
+
+    def _tls(self) -> ssl.SSLContext:
+        """Give the TLS settings that all connections share: making them takes longer than connecting."""
+        if self._context is None:
+            import httpx2
+
+            self._context = httpx2.create_ssl_context()
+        return self._context
+
+
+_SECRET = frozenset({"headers", "token", "harness", "env"})
+"""Options that are read once and not kept with the connection."""
+
+
+def _is_fastapi(target: Target) -> bool:
+    return target.kind == "object" and callable(getattr(target.value, "openapi", None))
+
+
+def _capability(target: Target) -> str | None:
+    """Give what shows a server that the harness asks: the option ``harness``, or a new secret for a new process."""
+    given = target.options.get("harness")
+    if given is not None:
+        return expand(given)
+    return None if target.kind == "url" else secrets.token_urlsafe(24)
+
+
+class _Opened:
+    """One open connection, with its session."""
+
+    __slots__ = ("_capability", "_connection", "_name", "_opener", "_session")
+
+    def __init__(self, name: str, opener: Opener, capability: str | None) -> None:
+        self._name = name
+        self._opener = opener
+        self._capability = capability
+
+    async def __aenter__(self) -> MCPSession:
+        from hud_mcp.client.connection import Connection
+        from hud_mcp.client.session import MCPSession
+
+        self._connection = Connection(self._opener)
+        await self._connection.__aenter__()
+        self._session = MCPSession(self._name, self._connection, self._capability)
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self._session.aclose()
+        finally:
+            await self._connection.__aexit__(kind, error, traceback)
+
+
+def no_server(name: str, value: Any) -> ConfigError:  # noqa: ANN401  whatever a user handed over
+    """Say that an object is no server."""
+    return ConfigError(
+        f"connection {name!r}: {type(value).__name__} {value!r} is no server; "
+        "give a hud Environment, an MCPServer or Server of the mcp SDK, a FastMCP object or a FastAPI app"
+    )

@@ -1,0 +1,250 @@
+"""One live connection to an MCP server: the SDK's client in a task of its own, and what its failures mean.
+
+The SDK's client holds task groups open, and cancels the task that entered them when the transport breaks. Here that is
+never the rollout's task: a broken connection is an exception at the call that needs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import anyio
+from mcp import Client, MCPError, types
+
+from hud_core.errors import BackendError, describe
+from hud_core.trace import log_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from anyio.abc import TaskGroup
+    from mcp.client.session import IncomingMessage
+
+    from hud_mcp.client.opening import Opener
+
+T = TypeVar("T")
+
+LEAVE_SECONDS = 15.0
+"""How long taking leave of a server may take, its process's end included."""
+REASON_SECONDS = 1.0
+"""How long to wait for the reason, once a connection is known to be lost."""
+_LOST_TEXTS = ("Connection closed", "SSE stream ended", "SSE stream failed", "Session terminated", "Session not found")
+
+
+class LostError(BackendError):
+    """The connection to a server broke."""
+
+
+class _Live:
+    """One life of a connection: from the handshake until it breaks or is no longer needed."""
+
+    __slots__ = ("client", "ended", "error", "has_session", "link", "ready", "scope")
+
+    def __init__(self, opener: Opener) -> None:
+        self.link = opener.open()
+        self.client: Client | None = None
+        self.error: Exception | None = None
+        self.scope = anyio.CancelScope()
+        self.ready = anyio.Event()
+        self.ended = anyio.Event()
+        self.has_session = False
+        """Whether the protocol ties requests to this connection; since 2026-07-28 it does not."""
+
+
+class Connection:
+    """Speaks with one server for one rollout. Enter and leave it in one task; calls may come from any.
+
+    Args:
+        opener: Makes the transport, again when the connection broke and may be opened once more.
+    """
+
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+        self._group: TaskGroup | None = None
+        self._live: _Live | None = None
+        self._leaving = anyio.Event()
+        self.tool_changes = 0
+        """How often the server said that its list of tools changed."""
+        self.is_bound = False
+        """Whether the server keeps something for this connection's session, which a new one would not have."""
+
+    def __str__(self) -> str:
+        return str(self._opener)
+
+    @property
+    def name(self) -> str:
+        """What the log calls the server."""
+        return self._opener.name
+
+    async def __aenter__(self) -> Self:
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        try:
+            await self._connect()
+        except BaseException as error:
+            await self._end(error)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._end(error)
+
+    async def _end(self, error: BaseException | None) -> None:
+        """Take leave of the server, within a deadline, and end the task that speaks with it."""
+        group, self._group = self._group, None
+        live, self._live = self._live, None
+        if group is None:
+            return
+        self._leaving.set()
+        if live is not None:
+            with anyio.move_on_after(LEAVE_SECONDS, shield=True):
+                await live.ended.wait()
+        group.cancel_scope.cancel()
+        if error is None or isinstance(error, Exception):  # the group would wrap it; the caller raises it as it is
+            await group.__aexit__(None, None, None)
+        else:
+            await group.__aexit__(type(error), error, error.__traceback__)
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> _Live:
+        """Open the connection, and wait for the handshake.
+
+        Raises:
+            BackendError: The server could not be reached, or did not answer as an MCP server does.
+            ConfigError: It never will.
+        """
+        assert self._group is not None  # noqa: S101  it was entered
+        live = _Live(self._opener)
+        self._group.start_soon(self._run, live)
+        with anyio.move_on_after(self._opener.connect_timeout):
+            await live.ready.wait()
+        if live.client is not None:
+            self._live = live
+            return live
+        # Said before the server is ended: how that went is not the reason.
+        late = None if live.ready.is_set() else self._opener.failure(live.link, TimeoutError())
+        live.scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await live.ended.wait()
+        raise late or self._opener.failure(live.link, live.error)
+
+    async def _run(self, live: _Live) -> None:
+        """Hold the SDK's client open, in this task from beginning to end."""
+        try:
+            with live.scope:
+                client = self._client(live)
+                async with client:
+                    live.has_session = client.session.discover_result is None
+                    live.client = client
+                    live.ready.set()
+                    await self._stay(client)
+        except Exception as error:  # noqa: BLE001  whatever broke the connection is told where it is needed
+            live.error = error
+        finally:
+            live.ready.set()
+            live.ended.set()
+
+    def _client(self, live: _Live) -> Client:
+        return Client(
+            live.link.server,
+            read_timeout_seconds=self._opener.timeout,
+            logging_callback=self._log,
+            message_handler=self._notice,
+            client_info=types.Implementation(name="hud", version=_version()),
+            cache=None,
+        )
+
+    async def _stay(self, client: Client) -> None:
+        """Stay until the rollout has ended; where the protocol has no other way, listen for changes meanwhile."""
+        tools = client.server_capabilities.tools
+        if client.session.discover_result is None or tools is None or not tools.list_changed:
+            await self._leaving.wait()
+            return
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listen, client)
+            await self._leaving.wait()
+            group.cancel_scope.cancel()
+
+    async def _listen(self, client: Client) -> None:
+        try:
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    self.tool_changes += 1
+        except (MCPError, RuntimeError, TimeoutError) as error:  # an extra: what it would have told is merely late
+            log_line(f"changes of the tools are not followed: {describe(error)}", source=self.name)
+
+    async def _notice(self, message: IncomingMessage) -> None:
+        if isinstance(message, types.ToolListChangedNotification):
+            self.tool_changes += 1
+
+    async def _log(self, params: types.LoggingMessageNotificationParams) -> None:
+        text = params.data if isinstance(params.data, str) else str(params.data)
+        log_line(text, source=self.name, level=params.level, **({"logger": params.logger} if params.logger else {}))
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    async def ask(self, request: Callable[[Client], Awaitable[T]], *, repeatable: bool = False) -> T:
+        """Send a request.
+
+        Args:
+            request: Sends it.
+            repeatable: Whether it may be sent again over a new connection when this one breaks. Never for tool calls.
+
+        Raises:
+            LostError: The connection broke.
+            MCPError: The server answered with an error.
+        """
+        live = self._live
+        if live is None:
+            msg = f"{self} is not open"
+            raise BackendError(msg)
+        try:
+            return await self._send(live, request)
+        except LostError:
+            is_replaceable = self._opener.can_reopen and not (self.is_bound and live.has_session)
+            if not (repeatable and is_replaceable) or self._group is None:
+                raise
+        log_line(f"connecting to {self} once more", source=self.name)
+        live.scope.cancel()
+        return await self._send(await self._connect(), request)
+
+    async def _send(self, live: _Live, request: Callable[[Client], Awaitable[T]]) -> T:
+        if live.client is None or live.ended.is_set():
+            raise await self._lost(live, None)
+        try:
+            return await request(live.client)
+        except MCPError as error:
+            if not self._means_lost(live, error):
+                raise
+            raise await self._lost(live, error) from error
+        except (OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            raise await self._lost(live, error) from error
+
+    def _means_lost(self, live: _Live, error: MCPError) -> bool:
+        """Whether an error says that the connection is gone; the SDK has a code for it that servers use, too."""
+        return live.ended.is_set() or live.link.is_gone() or error.message.startswith(_LOST_TEXTS)
+
+    async def _lost(self, live: _Live, error: Exception | None) -> LostError:
+        with anyio.move_on_after(REASON_SECONDS):
+            await live.link.settle()
+            if live.link.breaks_with_error:
+                await live.ended.wait()
+        failure = self._opener.failure(live.link, live.error or error)
+        return LostError(f"the connection broke: {failure}")
+
+
+def _version() -> str:
+    from hud_core import __version__
+
+    return __version__
+
+
+def text_of(error: MCPError) -> str:
+    """Say an error that a server answered with, and the details it gave."""
+    if isinstance(error.data, str) and error.data and error.data not in error.message:
+        return f"{error.message}: {error.data}"
+    return error.message

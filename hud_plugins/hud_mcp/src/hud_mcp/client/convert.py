@@ -1,0 +1,103 @@
+"""MCP's types as the kernel's, and back. The only place where both meet."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from hud_core.environment.values import as_block
+from hud_core.model.content import Message, Prompt, TextContent
+from hud_core.model.tools import Tool, ToolResult
+from hud_mcp import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mcp import types
+
+    from hud_core.model.content import Content, Role
+
+
+def tool_from(tool: types.Tool) -> Tool:
+    """Read a server's description of a tool."""
+    hints = {
+        "title": tool.title,
+        "output_schema": tool.output_schema,
+        "annotations": tool.annotations and tool.annotations.model_dump(by_alias=True, exclude_none=True),
+    }
+    return Tool(
+        name=tool.name,
+        description=tool.description or "",
+        input_schema=dict(tool.input_schema),
+        meta={**{key: value for key, value in hints.items() if value}, **(tool.meta or {})},
+    )
+
+
+def result_from(result: types.CallToolResult, call_id: str) -> ToolResult:
+    """Read the result of a call."""
+    return ToolResult(
+        content=blocks_from(result.content),
+        structuredContent=result.structured_content,
+        isError=bool(result.is_error),
+        call_id=call_id,
+    )
+
+
+def blocks_from(blocks: Iterable[Any]) -> tuple[Content, ...]:
+    """Read content blocks; one of a kind that the kernel does not know is its JSON text."""
+    return tuple(as_block(block) or TextContent(text=block.model_dump_json(by_alias=True)) for block in blocks)
+
+
+def prompt_from(result: types.GetPromptResult) -> Prompt:
+    """Read the prompt of a scenario, with roles and images."""
+    meta = result.meta or {}
+    system, schema = meta.get(wire.SYSTEM), meta.get(wire.SCHEMA)
+    return Prompt(
+        messages=_messages(result.messages, meta.get(wire.MESSAGES)),
+        system=system if isinstance(system, str) else None,
+        answer_schema=schema if isinstance(schema, dict) else None,
+    )
+
+
+def _messages(flat: Sequence[types.PromptMessage], layout: object) -> tuple[Message, ...]:
+    blocks = blocks_from(message.content for message in flat)
+    messages, start = [], 0
+    for role, size in _layout(layout, len(flat)) or _neighbours(flat):
+        messages.append(Message(role=role, content=blocks[start : start + size]))
+        start += size
+    return tuple(messages)
+
+
+def _layout(layout: object, number: int) -> list[tuple[Role, int]] | None:
+    """Read a server's word on which blocks are one message; None where it cannot be right."""
+    try:
+        parts = msgspec.convert(layout, list[tuple[Literal["user", "assistant", "system"], int]])
+    except msgspec.ValidationError:
+        return None
+    is_whole = sum(size for _, size in parts) == number and all(size >= 0 for _, size in parts)
+    return [*parts] if is_whole else None
+
+
+def _neighbours(flat: Sequence[types.PromptMessage]) -> list[tuple[Role, int]]:
+    sizes: list[tuple[Role, int]] = []
+    for message in flat:
+        if sizes and sizes[-1][0] == message.role:
+            sizes[-1] = (message.role, sizes[-1][1] + 1)
+        else:
+            sizes.append((message.role, 1))
+    return sizes
+
+
+def arguments_to(args: Mapping[str, Any]) -> dict[str, str]:
+    """Write a scenario's arguments as a prompt's: text stays, anything else is JSON.
+
+    Raises:
+        TypeError: An argument is not JSON data.
+        ValueError: An argument is not finite.
+    """
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, allow_nan=False, ensure_ascii=False)
+        for name, value in args.items()
+    }

@@ -1,0 +1,251 @@
+"""How each kind of server is reached, and what to say when it is not."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from hud_core.errors import BackendError, ConfigError, HudError, describe
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+    from mcp.client._transport import Transport
+    from mcp.server import Server
+    from mcp.server.mcpserver import MCPServer
+
+    from hud_mcp.client.options import Target
+    from hud_mcp.client.stdio import StdioTransport
+
+MAX_BODY = 2000
+"""Characters of a refusal's body that messages show."""
+_REFUSED = (401, 403)
+
+
+class Link:
+    """What one life of a connection goes over."""
+
+    breaks_with_error = False
+    """Whether the SDK's client ends, with the reason, when the connection breaks."""
+
+    def __init__(self, server: Server[Any] | MCPServer | Transport) -> None:
+        self.server = server
+
+    def is_gone(self) -> bool:
+        """Whether the server is known to be gone."""
+        return False
+
+    async def settle(self) -> None:
+        """Wait until the reason of a loss is known; the caller has a deadline."""
+
+    def account(self) -> str:
+        """Say what the server did last."""
+        return ""
+
+
+class Opener(ABC):
+    """Opens connections to one server.
+
+    Args:
+        target: The server.
+    """
+
+    can_reopen = False
+    """Whether a new connection reaches the same server."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.name = target.name
+        self.connect_timeout = target.connect_timeout
+        self.timeout = target.timeout
+
+    def __str__(self) -> str:
+        return str(self._target)
+
+    @abstractmethod
+    def open(self) -> Link:
+        """Make what a connection goes over; nothing is sent yet."""
+
+    def failure(self, link: Link, error: Exception | None) -> HudError:
+        """Say which server failed, what was tried and what it answered."""
+        known = _single(error)
+        if isinstance(known, HudError):
+            return known
+        account = link.account()
+        return BackendError(f"{self}: {self._reason(known)}{f'; {account}' if account else ''}")
+
+    def _reason(self, error: Exception | None) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer to the handshake within {self.connect_timeout:g} s (connect_timeout)"
+        if error is None or str(error) == "Connection closed":  # what the SDK says
+            return "it ended the connection"
+        return f"it answered {str(error)!r}" if type(error).__name__ == "MCPError" else describe(error)
+
+
+def _single(error: Exception | None) -> Exception | None:
+    while isinstance(error, ExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    return error
+
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+class HttpLink(Link):
+    """A connection over streamable HTTP; remembers the last refusal, which the SDK does not tell."""
+
+    breaks_with_error = True
+
+    def __init__(self, target: Target, headers: dict[str, str], context: ssl.SSLContext) -> None:
+        import httpx2
+        from mcp.client.streamable_http import streamable_http_client
+
+        self.status = 0
+        self._refusal = ""
+        self._client = httpx2.AsyncClient(
+            headers=headers,
+            verify=context,
+            # Reading has no limit here: a response may take as long as its request, which has one.
+            timeout=httpx2.Timeout(target.connect_timeout, read=None),
+            event_hooks={"response": [self._look]},
+        )
+        super().__init__(
+            _Closing(
+                self._client, streamable_http_client(target.value, http_client=self._client, max_sse_event_size=None)
+            )
+        )
+
+    async def _look(self, response: httpx2.Response) -> None:
+        self.status = response.status_code
+        if response.is_success:
+            self._refusal = ""
+            return
+        self._refusal = f"it answered {response.status_code} {response.reason_phrase}".rstrip()
+        if int(response.headers.get("content-length") or 0) in range(1, MAX_BODY * 10):
+            await response.aread()
+            self._refusal += f": {response.text[:MAX_BODY]}"
+
+    def account(self) -> str:
+        """Say what the server answered last, if it was a refusal."""
+        return self._refusal
+
+
+class _Closing:
+    """A transport, and the HTTP client that goes with it."""
+
+    def __init__(self, client: httpx2.AsyncClient, transport: Any) -> None:  # noqa: ANN401  the SDK's, unnamed
+        self._client = client
+        self._transport = transport
+
+    async def __aenter__(self) -> Any:  # noqa: ANN401  the SDK's pair of streams
+        await self._client.__aenter__()
+        return await self._transport.__aenter__()
+
+    async def __aexit__(self, *details: object) -> bool | None:
+        try:
+            return bool(await self._transport.__aexit__(*details))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._client.aclose()
+
+
+class HttpOpener(Opener):
+    """Reaches a server by its URL."""
+
+    can_reopen = True
+
+    def __init__(self, target: Target, headers: dict[str, str], context: ssl.SSLContext) -> None:
+        super().__init__(target)
+        if not target.value.startswith(("http://", "https://")):
+            msg = f"connection {target.name!r}: url must begin with http:// or https://, got {target.value!r}"
+            raise ConfigError(msg)
+        self._headers = headers
+        self._context = context
+
+    def open(self) -> HttpLink:
+        """Make the HTTP client and its transport."""
+        return HttpLink(self._target, self._headers, self._context)
+
+    def failure(self, link: Link, error: Exception | None) -> HudError:
+        """Say what failed; refused credentials are not worth another attempt."""
+        failure = super().failure(link, error)
+        status = link.status if isinstance(link, HttpLink) else 0
+        if status in _REFUSED:
+            return ConfigError(f"{failure}; give the connection headers or a token that it accepts")
+        if status == 404:  # noqa: PLR2004  not found
+            return BackendError(f"{failure}; MCP servers are usually at a path such as /mcp")
+        return failure
+
+    def _reason(self, error: Exception | None) -> str:
+        reason = super()._reason(error)
+        return f"tried streamable HTTP; {reason}"
+
+
+# --- stdio ------------------------------------------------------------------------------------------------------------
+
+
+class StdioLink(Link):
+    """A connection to a process."""
+
+    def __init__(self, transport: StdioTransport) -> None:
+        super().__init__(transport)
+        self._transport = transport
+
+    def is_gone(self) -> bool:
+        """Whether the process has ended."""
+        return self._transport.has_ended
+
+    async def settle(self) -> None:
+        """Wait until the process has ended."""
+        await self._transport.ended()
+
+    def account(self) -> str:
+        """Say how the process ended, and what it wrote last."""
+        return self._transport.fate()
+
+
+class StdioOpener(Opener):
+    """Starts a server."""
+
+    def __init__(self, target: Target, env: dict[str, str]) -> None:
+        super().__init__(target)
+        args = target.options.get("args") or []
+        if not isinstance(args, list | tuple):
+            msg = f"connection {target.name!r}: args must be a list, got {args!r}"
+            raise ConfigError(msg)
+        self._command = [target.value, *map(str, args)]
+        self._env = env
+
+    def open(self) -> StdioLink:
+        """Make the transport; entering it starts the process."""
+        from hud_mcp.client.stdio import StdioTransport
+
+        cwd = self._target.options.get("cwd")
+        return StdioLink(StdioTransport(self.name, self._command, env=self._env, cwd=cwd and str(cwd)))
+
+    def failure(self, link: Link, error: Exception | None) -> HudError:
+        """Say what failed; a command that is not there will not be there the next time."""
+        if isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError):
+            return ConfigError(f"{self}: cannot start {self._command[0]!r}: {error.strerror}: {error.filename}")
+        return super().failure(link, error)
+
+    def _reason(self, error: Exception | None) -> str:
+        return f"tried {' '.join(self._command)!r} over stdio; {super()._reason(error)}"
+
+
+# --- in this process --------------------------------------------------------------------------------------------------
+
+
+class ObjectOpener(Opener):
+    """Connects to a server object of this process."""
+
+    def __init__(self, target: Target, server: Server[Any] | MCPServer) -> None:
+        super().__init__(target)
+        self._server = server
+
+    def open(self) -> Link:
+        """Hand the object to the SDK's client."""
+        return Link(self._server)

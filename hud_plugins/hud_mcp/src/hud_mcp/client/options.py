@@ -1,0 +1,139 @@
+"""What a connection's `EnvRef` says, read and checked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from hud_core.errors import ConfigError, closest
+from hud_core.settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hud_core.model.task import EnvRef
+
+HTTP_OPTIONS = frozenset({"url", "headers", "token", "harness", "connect_timeout", "timeout"})
+STDIO_OPTIONS = frozenset({"command", "args", "env", "cwd", "harness", "connect_timeout", "timeout"})
+OBJECT_OPTIONS = frozenset({"object", "connect_timeout", "timeout"})
+OPENAPI_OPTIONS = frozenset({"openapi", "fastapi", "base_url", "headers", "token", "connect_timeout", "timeout"})
+KINDS = {
+    "url": HTTP_OPTIONS,
+    "command": STDIO_OPTIONS,
+    "object": OBJECT_OPTIONS,
+    "openapi": OPENAPI_OPTIONS,
+    "fastapi": OPENAPI_OPTIONS,
+}
+"""The option that says what to connect to, and the options that go with it."""
+IGNORED = frozenset({"type", "transport", "disabled", "description"})
+"""What client configs carry beside the options that matter here."""
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
+
+
+@frozen(kw_only=True)
+class Target:
+    """One server: what to connect to, and how long that may take."""
+
+    name: str
+    kind: str
+    value: Any
+    """The URL, command or object."""
+    options: dict[str, Any] = field(repr=False)
+    """The other options; headers and variables may hold secrets."""
+    connect_timeout: float
+    """Seconds until the server must have answered the handshake."""
+    timeout: float
+    """Seconds that one request may take."""
+
+    def __str__(self) -> str:
+        shown = f" at {self.value}" if self.kind == "url" else f" ({self.value})" if self.kind == "command" else ""
+        return f"MCP server {self.name!r}{shown}"
+
+
+def read_target(ref: EnvRef) -> Target:
+    """Read the options of a connection.
+
+    Raises:
+        ConfigError: They name no server or more than one, or an option is unknown or wrong.
+    """
+    options = {name: value for name, value in ref.options.items() if value is not None}
+    kinds = [kind for kind in KINDS if kind in options]
+    if len(kinds) != 1:
+        msg = f"connection {ref.name!r} must have one of the options {', '.join(KINDS)}; it has {_listed(options)}"
+        raise ConfigError(msg)
+    kind = kinds[0]
+    for option in options.keys() - KINDS[kind] - IGNORED:
+        msg = f"connection {ref.name!r} has an unknown option {option!r}{closest(option, KINDS[kind])}"
+        raise ConfigError(msg)
+    slow = kind == "command"  # what has to be started first, or even downloaded
+    return Target(
+        name=ref.name,
+        kind=kind,
+        value=expand(options[kind]) if kind in ("url", "command") else options[kind],
+        options=options,
+        connect_timeout=_seconds(ref.name, options, "connect_timeout", 60.0 if slow else 10.0),
+        timeout=_seconds(ref.name, options, "timeout", 600.0),
+    )
+
+
+def _listed(options: Mapping[str, Any]) -> str:
+    return ", ".join(options) or "none"
+
+
+def _seconds(name: str, options: Mapping[str, Any], option: str, default: float) -> float:
+    value = options.get(option, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        msg = f"connection {name!r}: {option} must be a number of seconds above 0, got {value!r}"
+        raise ConfigError(msg)
+    return float(value)
+
+
+def headers_of(target: Target) -> dict[str, str]:
+    """Give the headers to send with each request, ``${VAR}`` in them replaced.
+
+    Raises:
+        ConfigError: They are no mapping of text, or a variable is not set.
+    """
+    headers = _texts(target, "headers")
+    token = target.options.get("token")
+    return {**headers, "Authorization": f"Bearer {expand(str(token))}"} if token else headers
+
+
+def environment_of(target: Target) -> dict[str, str]:
+    """Give the variables for a server's process, ``${VAR}`` in them replaced.
+
+    Raises:
+        ConfigError: They are no mapping of text, or a variable is not set.
+    """
+    return _texts(target, "env")
+
+
+def _texts(target: Target, option: str) -> dict[str, str]:
+    given = target.options.get(option) or {}
+    if not isinstance(given, dict) or not all(isinstance(item, str) for pair in given.items() for item in pair):
+        msg = f"connection {target.name!r}: {option} must be a dict of text"
+        raise ConfigError(msg)
+    return {name: expand(value) for name, value in given.items()}
+
+
+def expand(text: Any) -> str:  # noqa: ANN401  the value of an option, which is checked here
+    """Replace ``${VAR}`` and ``${VAR:default}``; at the moment of use, so that what is stored is the template.
+
+    Raises:
+        ConfigError: It is no text, or a variable is not set and has no default.
+    """
+    if not isinstance(text, str):
+        msg = f"a connection's url and command must be text, got {text!r}"
+        raise ConfigError(msg)
+    return _VARIABLE.sub(_value, text)
+
+
+def _value(match: re.Match[str]) -> str:
+    found = settings.lookup(match[1])
+    if found is None and match[2] is None:
+        msg = f"the connection needs the environment variable {match[1]}; set it, or put it into ./.env"
+        raise ConfigError(msg)
+    return found if found is not None else match[2]

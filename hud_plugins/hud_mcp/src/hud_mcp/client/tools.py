@@ -1,0 +1,126 @@
+"""The tools of a server, as a session's tools."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from mcp import Client, MCPError, types
+from pydantic import ValidationError
+
+from hud_core.environment.session import unknown_tool
+from hud_core.errors import BackendError
+from hud_core.model.tools import ToolResult
+from hud_core.trace import log_line
+from hud_mcp import wire
+from hud_mcp.client.connection import Connection, LostError, text_of
+from hud_mcp.client.convert import result_from, tool_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mcp.types import RequestParamsMeta
+
+    from hud_core.model.tools import Tool, ToolCall
+
+MAX_PAGES = 1000
+"""Pages of a list; a server that has more never ends."""
+
+
+class MCPTools:
+    """The tools of one server. Knows the episode's handle, and not the harness's capability.
+
+    Args:
+        connection: The way to the server.
+    """
+
+    __slots__ = ("_allowed", "_connection", "_excluded", "episode")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._excluded: tuple[str, ...] = ()
+        self._allowed: tuple[str, ...] = ()
+        self.episode: str | None = None
+        """The handle of the running episode, where the server gave one."""
+
+    @property
+    def revision(self) -> int:
+        """A number that grows when the server says that its list of tools changed."""
+        return self._connection.tool_changes
+
+    def hide(self, excluded: Iterable[str], allowed: Iterable[str] = ()) -> None:
+        """Leave out tools that match a pattern of `excluded` and none of `allowed`, as the running scenario asks."""
+        self._excluded, self._allowed = tuple(excluded), tuple(allowed)
+
+    async def list_tools(self) -> Sequence[Tool]:
+        """List the server's tools, all pages of them.
+
+        Raises:
+            BackendError: The server is gone, or gives no list.
+        """
+        try:
+            tools = await self._connection.ask(self._list, repeatable=True)
+        except MCPError as error:
+            if error.code == types.METHOD_NOT_FOUND:  # it has prompts or resources only
+                return []
+            msg = f"{self._connection} lists no tools: {text_of(error)}"
+            raise BackendError(msg) from error
+        except ValidationError as error:
+            msg = f"{self._connection} lists tools that break the protocol: {error}"
+            raise BackendError(msg) from error
+        return [tool_from(tool) for tool in tools if not self._is_hidden(tool.name)]
+
+    async def _list(self, client: Client) -> list[types.Tool]:
+        tools: list[types.Tool] = []
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await client.list_tools(cursor=cursor, meta=self.meta())
+            tools += page.tools
+            cursor = page.next_cursor
+            if not cursor:
+                break
+        return tools
+
+    async def call_tool(self, call: ToolCall) -> ToolResult:
+        """Call a tool, once: a call that gets lost is never sent again.
+
+        Raises:
+            LostError: The connection broke.
+        """
+        if self._is_hidden(call.name):
+            return unknown_tool(call, [tool.name for tool in await self.list_tools()])
+        self._connection.is_bound |= self.episode is None
+        try:
+            return result_from(await self._connection.ask(lambda client: self._call(client, call)), call.id)
+        except LostError:
+            raise
+        except MCPError as error:
+            return ToolResult.error(f"tool {call.name!r}: {text_of(error)}", call.id)
+        except (TypeError, ValueError) as error:  # arguments or a result that the protocol cannot carry
+            return ToolResult.error(f"tool {call.name!r}: {error}", call.id)
+
+    async def _call(self, client: Client, call: ToolCall) -> types.CallToolResult:
+        """Send the call. Not by `Client.call_tool`: that refuses results that do not fit their schema."""
+        params = types.CallToolRequestParams(name=call.name, arguments=call.arguments, _meta=self.meta())
+
+        async def tell(progress: float, total: float | None, message: str | None) -> None:
+            of = f"{progress:g}" if total is None else f"{progress:g}/{total:g}"
+            log_line(f"{call.name}: {of} {message or ''}".rstrip(), source=self._connection.name)
+
+        request = types.CallToolRequest(params=params)
+        return await client.session.send_request(request, types.CallToolResult, progress_callback=tell)
+
+    def meta(self) -> RequestParamsMeta | None:
+        """Give what says which episode a request belongs to."""
+        if self.episode is None:
+            return None
+        meta: RequestParamsMeta = {}
+        meta[wire.EPISODE] = self.episode  # type: ignore[literal-required]
+        return meta
+
+    def _is_hidden(self, name: str) -> bool:
+        return _matches(name, self._excluded) and not _matches(name, self._allowed)
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
