@@ -22,6 +22,11 @@ class Address:
     token: str | None = field(default=None, repr=False)
 
     @property
+    def reachable(self) -> str:
+        """The host to connect to, where the server listens at every address of this machine."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  connected to, not bound
+
+    @property
     def url(self) -> str:
         """The address that a client on this machine connects to."""
         if self.host in {*LOOPBACK[:2], "0.0.0.0", "::"}:  # noqa: S104  compared with, not bound

@@ -60,6 +60,7 @@ async def _serve(arguments: argparse.Namespace, project: Project, watched: list[
     with stdout_is_talk() if arguments.stdio else nullcontext():
         environment = await anyio.to_thread.run_sync(project.load)
     voice = _Voice(stdout if arguments.json else None, is_verbose=arguments.verbose)
+    address = None
     if arguments.stdio:
         server = EnvironmentServer(environment)
         work: Callable[[], Awaitable[None]] = server.serve_stdio
@@ -67,14 +68,26 @@ async def _serve(arguments: argparse.Namespace, project: Project, watched: list[
         address = _address(arguments, environment, voice)
         server = EnvironmentServer(environment, token=address.token)
         work = partial(server.serve_http, host=address.host, port=address.port)
-        voice.introduce(address, watched)
     reloader = Reloader(project, server, watched, voice)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as group:
             group.start_soon(_until_stopped, signals, group.cancel_scope)
             group.start_soon(watch, reloader.paths, reloader.saved)
+            if address is not None:
+                group.start_soon(_introduce, address, watched, voice)
             await work()
             group.cancel_scope.cancel()
+
+
+async def _introduce(address: Address, watched: list[Path], voice: _Voice) -> None:
+    """Say where the server is, once it listens there: whoever reads it may connect at once."""
+    while True:
+        try:
+            async with await anyio.connect_tcp(address.reachable, address.port):
+                break
+        except OSError:
+            await anyio.sleep(0.01)
+    voice.introduce(address, watched)
 
 
 async def _until_stopped(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
