@@ -8,6 +8,7 @@ from typing import Any
 from hud import Environment
 from hud_core.errors import ToolError
 from hud_core.model.content import AudioContent, Content, ImageContent, Message, ResourceContent, TextContent
+from hud_mcp.server import EnvironmentServer
 from hud_mcp.server.published import prompt, resource
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -108,3 +109,15 @@ async def count(word: str) -> Any:
     """Count a letter."""
     answer = yield f"How many letters has {word}?"
     yield 1.0 if answer == str(len(word)) else 0.0
+
+
+def prepare(server: EnvironmentServer) -> None:
+    """Add the tools that have everything served anew, as a reload does; clients are told."""
+
+    async def replace() -> str:
+        """Serve the environment anew."""
+        await server.replace(env)
+        return "replaced"
+
+    env.add_tool(replace, name="test_trigger_tool_change")
+    env.add_tool(replace, name="test_trigger_prompt_change")

@@ -7,6 +7,8 @@ from typing import Any
 from hud import Environment
 from hud_core.errors import ToolError
 from hud_core.model.content import ImageContent
+from hud_mcp.server import EnvironmentServer
+from hud_mcp.server.published import prompt, resource
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -29,6 +31,18 @@ def boom() -> str:
 def picture() -> ImageContent:
     """Show a pixel."""
     return ImageContent(data=PIXEL, mimeType="image/png")
+
+
+@resource(env, "letters://rules", mime_type="text/plain")
+def rules() -> str:
+    """The rules."""
+    return "Count every letter."
+
+
+@prompt(env)
+def spell(word: str) -> str:
+    """Spell a word."""
+    return f"Spell {word}"
 
 
 @env.scenario()
@@ -57,3 +71,13 @@ async def counts(expected: dict[str, int]) -> Any:
     """Answer with these counts."""
     answer = yield f"Answer {expected}"
     yield 1.0 if answer.content == expected else 0.0
+
+
+def prepare(server: EnvironmentServer) -> None:
+    """Add the tool that has everything served anew, as a reload does; clients are told."""
+
+    @env.tool
+    async def reload() -> str:
+        """Serve the environment anew."""
+        await server.replace(env)
+        return "reloaded"

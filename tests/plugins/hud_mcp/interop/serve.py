@@ -11,7 +11,9 @@ from hud_mcp.server import EnvironmentServer
 
 
 async def main(module: str, transport: str, *port: str) -> None:
-    server = EnvironmentServer(importlib.import_module(module).env)
+    served = importlib.import_module(module)
+    server = EnvironmentServer(served.env)
+    served.prepare(server)
     if transport == "stdio":
         await server.serve_stdio()
     else:

@@ -13,12 +13,14 @@ pytestmark = pytest.mark.slow
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
 SEEN = {
-    "tools": ["add", "boom", "picture"],
+    "tools": ["add", "boom", "picture", "reload"],
     "sum": "5",
     "error": [True, "no such letter"],
     "picture": ["image/png", PIXEL],
-    "prompts": ["letters:counts", "letters:flag", "letters:number", "letters:say"],
+    "prompts": ["letters:counts", "letters:flag", "letters:number", "letters:say", "spell"],
     "prompt": "Say 007",
+    "resource": "Count every letter.",
+    "told": True,
     "reward": 1.0,
 }
 # The client, how it is run with a target, and the protocol that it must end up with; None where it does not tell.
@@ -32,6 +34,8 @@ CLIENTS: dict[str, tuple[Callable[..., list[str]], str | None]] = {
     "typescript-client-2-legacy": (lambda peers, to: peers.node("ts.mjs", to, "legacy"), HANDSHAKE),
     "typescript-client-2-auto": (lambda peers, to: peers.node("ts.mjs", to, "auto"), MODERN),
 }
+# fastmcp's clients have no way of their own to wait for word of a change.
+NOT_ASKED = {("fastmcp-3", "told"), ("fastmcp-4", "told")}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,7 @@ def test_clients_of_others_see_what_we_serve(client: str, target: dict[str, Any]
     command, protocol = CLIENTS[client]
     report = peers.report(command(peers, json.dumps(target)))
     assert report.pop("protocol", None) == protocol
-    assert report == SEEN
+    assert report == {name: value for name, value in SEEN.items() if (client, name) not in NOT_ASKED}
 
 
 def inspect(peers: Any, target: dict[str, Any], *method: str) -> Any:
@@ -75,6 +79,9 @@ def test_the_inspector_sees_what_we_serve(target: dict[str, Any], peers: Any) ->
 
     call = ["--method", "tools/call", "--tool-name", "add", "--tool-arg", "a=2", "--tool-arg", "b=3"]
     assert inspect(peers, target, *call)["content"][0]["text"] == SEEN["sum"]
+
+    read = ["--method", "resources/read", "--uri", "letters://rules"]
+    assert inspect(peers, target, *read)["contents"][0]["text"] == SEEN["resource"]
 
     prompt = ["--method", "prompts/get", "--prompt-name", "letters:say", "--prompt-args", "expected=007"]
     assert inspect(peers, target, *prompt)["messages"][0]["content"]["text"] == SEEN["prompt"]

@@ -45,7 +45,7 @@ def test_its_client_gets_the_right_rewards_from_our_server(peers: Any, serve: Ca
         reports = peers.report(peers.python("hud", "clients/hud_client.py", url, asked))
     rewards = [(*case[:3], report["reward"]) for case, report in zip(CASES, reports, strict=True)]
     assert rewards == CASES
-    assert all(report["tools"] == ["add", "boom", "picture"] for report in reports)
+    assert all(report["tools"] == ["add", "boom", "picture", "reload"] for report in reports)
     assert all(report["sum"] == "5" for report in reports)
     assert reports[2]["prompt"] == "Say 007"
 

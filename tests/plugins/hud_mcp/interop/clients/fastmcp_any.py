@@ -29,6 +29,7 @@ async def report(client: Client) -> dict[str, Any]:
         "picture": [getattr(picture, MIME_TYPE), picture.data],
         "prompts": sorted(prompt.name for prompt in await client.list_prompts()),
         "prompt": prompt.messages[0].content.text,
+        "resource": (await client.read_resource("letters://rules"))[0].text,
         "reward": json.loads(getattr(graded, "contents", graded)[0].text)["reward"],
     }
 

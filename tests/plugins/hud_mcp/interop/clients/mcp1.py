@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from typing import Any
@@ -10,10 +11,20 @@ from typing import Any
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
+from mcp.types import ToolListChangedNotification
 from pydantic import AnyUrl
 
 
-async def report(session: ClientSession) -> dict[str, Any]:
+async def is_told(session: ClientSession, told: asyncio.Event) -> bool:
+    """Whether word of changes arrives; on HTTP it takes a stream that the client opens beside its calls."""
+    for _ in range(100):
+        await session.call_tool("reload", {})
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(told.wait(), 0.1)
+    return False
+
+
+async def report(session: ClientSession, told: asyncio.Event) -> dict[str, Any]:
     hello = await session.initialize()
     boom = await session.call_tool("boom", {})
     picture = (await session.call_tool("picture", {})).content[0]
@@ -28,14 +39,22 @@ async def report(session: ClientSession) -> dict[str, Any]:
         "picture": [picture.mimeType, picture.data],
         "prompts": sorted(prompt.name for prompt in (await session.list_prompts()).prompts),
         "prompt": prompt.messages[0].content.text,
+        "resource": (await session.read_resource(AnyUrl("letters://rules"))).contents[0].text,
+        "told": await is_told(session, told),
         "reward": json.loads(graded.contents[0].text)["reward"],
     }
 
 
 async def main(target: dict[str, Any]) -> dict[str, Any]:
     opened = streamablehttp_client(target["url"]) if "url" in target else stdio_client(StdioServerParameters(**target))
-    async with opened as (read, write, *_), ClientSession(read, write) as session:
-        return await report(session)
+    told = asyncio.Event()
+
+    async def listen(message: Any) -> None:
+        if isinstance(getattr(message, "root", None), ToolListChangedNotification):
+            told.set()
+
+    async with opened as (read, write, *_), ClientSession(read, write, message_handler=listen) as session:
+        return await report(session, told)
 
 
 print(json.dumps(asyncio.run(main(json.loads(sys.argv[1])))))

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from typing import Any
 
 from mcp import Client, StdioServerParameters
+from mcp.types import ToolListChangedNotification
 
 
-async def report(client: Client) -> dict[str, Any]:
+async def is_told(client: Client, told: asyncio.Event) -> bool:
+    """Whether word of changes arrives: on a stream of its own by the newer protocol, beside the calls by the older."""
+    if client.protocol_version >= "2026":
+        async with client.listen(tools_list_changed=True) as events:
+            await client.call_tool("reload", {})
+            return (await asyncio.wait_for(anext(aiter(events)), 10)) is not None
+    for _ in range(100):
+        await client.call_tool("reload", {})
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(told.wait(), 0.1)
+    return False
+
+
+async def report(client: Client, told: asyncio.Event) -> dict[str, Any]:
     boom = await client.call_tool("boom", {})
     picture = (await client.call_tool("picture", {})).content[0]
     prompt = await client.get_prompt("letters:say", {"expected": "007"})
@@ -25,13 +40,22 @@ async def report(client: Client) -> dict[str, Any]:
         "picture": [picture.mime_type, picture.data],
         "prompts": sorted(prompt.name for prompt in (await client.list_prompts()).prompts),
         "prompt": prompt.messages[0].content.text,
+        "resource": (await client.read_resource("letters://rules")).contents[0].text,
+        "told": await is_told(client, told),
         "reward": json.loads(graded.contents[0].text)["reward"],
     }
 
 
 async def main(target: dict[str, Any], mode: str) -> dict[str, Any]:
-    async with Client(target.get("url") or StdioServerParameters(**target), mode=mode) as client:
-        return await report(client)
+    told = asyncio.Event()
+
+    async def listen(message: Any) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            told.set()
+
+    server = target.get("url") or StdioServerParameters(**target)
+    async with Client(server, mode=mode, message_handler=listen) as client:
+        return await report(client, told)
 
 
 print(json.dumps(asyncio.run(main(json.loads(sys.argv[1]), sys.argv[2]))))
