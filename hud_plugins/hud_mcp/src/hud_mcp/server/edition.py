@@ -1,0 +1,111 @@
+"""One environment while it is served: initialised before its first request, shut down after its last."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from hud_core.environment.environment import run_hooks
+from hud_core.errors import ConfigError, SetupError, describe
+from hud_core.log import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anyio.abc import TaskGroup, TaskStatus
+
+    from hud_core.environment.environment import Environment
+    from hud_core.environment.live import LiveSession
+
+TEARDOWN_SECONDS = 30.0
+"""How long the shutdown functions of an environment may take, and a scenario's ``finally`` blocks."""
+
+
+class Edition:
+    """An environment that is served, until another one takes its place.
+
+    Its initialize and shutdown functions run in one task of their own, so that they may hold a task group open.
+
+    Args:
+        environment: What is served.
+        tasks: Where that task runs.
+    """
+
+    def __init__(self, environment: Environment, tasks: TaskGroup) -> None:
+        self.environment = environment
+        self._tasks = tasks
+        self._starting = anyio.Lock()
+        self._is_ready = False
+        self._is_retired = False
+        self._users = 0
+        self._unused = anyio.Event()
+        self._session: LiveSession | None = None
+
+    @property
+    def session(self) -> LiveSession:
+        """The session for calls outside any episode."""
+        assert self._session is not None  # noqa: S101  `start` comes first
+        return self._session
+
+    async def start(self) -> None:
+        """Run the environment's initialize functions, once; whoever asks meanwhile waits.
+
+        Raises:
+            SetupError: One of them failed. The next to ask tries again.
+        """
+        if self._is_ready:
+            return
+        async with self._starting:
+            if not self._is_ready:
+                await self._tasks.start(self._live)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Keep the environment alive for a call or an episode, though it may be retired meanwhile."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._settle()
+
+    def retire(self) -> None:
+        """Shut the environment down as soon as nobody uses it."""
+        self._is_retired = True
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._is_retired and not self._users:
+            self._unused.set()
+
+    async def _live(self, *, task_status: TaskStatus[None]) -> None:
+        await self._initialise()
+        self._session = self.environment.session()
+        self._is_ready = True
+        task_status.started()
+        try:
+            await self._unused.wait()
+        finally:
+            with anyio.move_on_after(TEARDOWN_SECONDS, shield=True):
+                self.retire()
+                await self._unused.wait()
+                await self._shut_down()
+
+    async def _initialise(self) -> None:
+        try:
+            await run_hooks(self.environment.on_initialize)
+        except ConfigError:
+            raise
+        except Exception as error:
+            msg = f"environment {self.environment.name!r} cannot be initialised: {describe(error)}"
+            raise SetupError(msg) from error
+
+    async def _shut_down(self) -> None:
+        await self.session.aclose()
+        for hook in self.environment.on_shutdown:
+            try:
+                await run_hooks([hook])
+            except Exception as error:  # noqa: BLE001  protects the other shutdown functions from this one
+                logger().warning(f"shutdown of environment {self.environment.name!r} failed: {describe(error)}")

@@ -1,0 +1,127 @@
+"""A server's ASGI application, and uvicorn to serve it."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import anyio
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from hud_core.errors import ConfigError
+from hud_mcp.server.guard import Guard
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from starlette.types import Receive, Scope, Send
+
+    from hud_mcp.server.environment_server import EnvironmentServer
+    from hud_mcp.server.guard import Policy
+
+CLOSE_SECONDS = 5
+"""How long uvicorn waits for answers under way when it is stopped."""
+
+
+class ServedApp(Starlette):
+    """A server's endpoint. `lifespan` runs it, inside an outer application or by uvicorn."""
+
+    manager: StreamableHTTPSessionManager
+
+    def lifespan(self, _: object = None) -> AbstractAsyncContextManager[None]:
+        """Run the sessions; for ``Starlette(lifespan=...)`` and ``FastAPI(lifespan=...)``."""
+        return self.manager.run()
+
+
+class _Endpoint:
+    """The streamable HTTP endpoint; says what is missing where an outer application does not run its lifespan."""
+
+    def __init__(self, manager: StreamableHTTPSessionManager) -> None:
+        self._manager = manager
+        self._serve = StreamableHTTPASGIApp(manager)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._manager._task_group is None:  # noqa: SLF001  the SDK would answer with a bare 500
+            text = "the MCP app's lifespan is not running; give the outer application lifespan=app.lifespan"
+            await PlainTextResponse(text, 503)(scope, receive, send)
+            return
+        await self._serve(scope, receive, send)
+
+
+def make_app(server: EnvironmentServer, policy: Policy, *, path: str, stateless: bool) -> ServedApp:
+    """Make the ASGI application of a server."""
+    manager = StreamableHTTPSessionManager(
+        app=server.lowlevel,
+        stateless=stateless,
+        session_idle_timeout=server.episode_ttl,
+        max_request_body_size=server.max_body,
+        max_sessions=server.max_sessions,
+    )
+    app = ServedApp(
+        routes=[Route(path, endpoint=_Endpoint(manager))],
+        middleware=[*_cors(policy.origins), Middleware(Guard, policy=policy)],
+        lifespan=lambda _: manager.run(),
+    )
+    app.manager = manager
+    return app
+
+
+def _cors(origins: tuple[str, ...]) -> list[Middleware]:
+    """Let web pages of these origins read answers. There is no CORS unless somebody names them."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["mcp-session-id", "mcp-protocol-version"],
+        )
+    ]
+
+
+async def serve(app: ServedApp, host: str, port: int) -> None:
+    """Serve an application with uvicorn until cancelled.
+
+    Raises:
+        ConfigError: The address cannot be bound.
+    """
+    import uvicorn
+
+    listener = _bind(host, port)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=CLOSE_SECONDS
+    )
+    server = uvicorn.Server(config)
+    with listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_when_cancelled, server)
+            with anyio.CancelScope(shield=True):  # uvicorn stops by a flag, and then closes its connections in order
+                await server.serve(sockets=[listener])
+            tasks.cancel_scope.cancel()
+
+
+async def _stop_when_cancelled(server: object) -> None:
+    try:
+        await anyio.sleep_forever()
+    finally:
+        server.should_exit = True  # type: ignore[attr-defined]
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host.strip("[]"), port))
+    except OSError as error:
+        listener.close()
+        msg = f"cannot serve on {host}:{port}: {error.strerror or error}; choose another port"
+        raise ConfigError(msg) from error
+    return listener

@@ -1,0 +1,93 @@
+"""One run of a server: from its first client to its last, on one transport."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ToolsListChanged,
+)
+
+from hud_mcp.server.edition import Edition
+from hud_mcp.server.episodes import Episodes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from anyio.abc import TaskGroup
+    from mcp.server.connection import Connection
+
+    from hud_core.environment.environment import Environment
+
+
+class ServerRun:
+    """What the requests of one run share: the environment, the episodes, and who is connected."""
+
+    def __init__(self, environment: Environment, tasks: TaskGroup, *, limit: int, ttl: float) -> None:
+        self._tasks = tasks
+        self.edition = Edition(environment, tasks)
+        self.episodes = Episodes(tasks, limit=limit, ttl=ttl)
+        self.connections: set[Connection] = set()
+        """Connections of the handshake era, which hear of changes unasked."""
+        self._bus = InMemorySubscriptionBus()
+        self.listen = ListenHandler(self._bus)
+        """Serves those of the later era, which subscribe."""
+
+    async def replace(self, environment: Environment) -> None:
+        """Serve another environment from now on; calls and episodes under way finish on the one they began with.
+
+        Raises:
+            SetupError: It cannot be initialised; the present one stays.
+        """
+        following = Edition(environment, self._tasks)
+        await following.start()
+        present, self.edition = self.edition, following
+        present.retire()
+        await self.tell()
+
+    async def tell(self) -> None:
+        """Tell every client that tools, prompts and resources have changed."""
+        for connection in list(self.connections):
+            with anyio.move_on_after(1):  # a client that does not read must not hold up the others
+                await connection.send_tool_list_changed()
+                await connection.send_prompt_list_changed()
+                await connection.send_resource_list_changed()
+        for event in (ToolsListChanged(), PromptsListChanged(), ResourcesListChanged()):
+            await self._bus.publish(event)
+
+    def add(self, connection: Connection) -> None:
+        """Follow a connection until it closes; its episodes end with it."""
+        if connection not in self.connections:
+            self.connections.add(connection)
+            connection.exit_stack.callback(self._forget, connection)
+
+    def _forget(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if connection.session_id is not None:
+            self.episodes.end_owner(connection.session_id)
+
+    def close(self) -> None:
+        """End every episode, and shut the environment down after them."""
+        self.listen.close()
+        for episode in self.episodes:
+            self.episodes.end(episode)
+        self.edition.retire()
+
+
+@asynccontextmanager
+async def running(environment: Environment, *, limit: int, ttl: float) -> AsyncIterator[ServerRun]:
+    """Hold the tasks of a run; leaves once its episodes are closed and its environment is shut down."""
+    async with anyio.create_task_group() as tasks, anyio.create_task_group() as sweeping:
+        run = ServerRun(environment, tasks, limit=limit, ttl=ttl)
+        sweeping.start_soon(run.episodes.sweep)
+        try:
+            yield run
+        finally:
+            sweeping.cancel_scope.cancel()
+            run.close()

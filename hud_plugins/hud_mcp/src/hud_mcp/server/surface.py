@@ -1,0 +1,353 @@
+"""What a server answers: tools to everybody, scenarios to harnesses."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import mcp_types as types
+import msgspec
+from mcp.server import Server
+from mcp.server.lowlevel.server import NotificationOptions
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+
+from hud_core.environment.session import Toolbox, unknown_tool
+from hud_core.errors import ConfigError
+from hud_core.model.evaluation import Answer
+from hud_core.model.tools import ToolCall
+from hud_mcp import wire
+from hud_mcp.server.arguments import read_arguments
+from hud_mcp.server.convert import (
+    evaluation_data,
+    mcp_messages,
+    mcp_result,
+    mcp_tool,
+    option_meta,
+    prompt_meta,
+    scenario_prompt,
+    scenario_resource,
+)
+from hud_mcp.server.episodes import Episode
+from hud_mcp.server.published import published
+from hud_mcp.server.refusals import refusal
+from hud_mcp.server.run import ServerRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from contextlib import AbstractAsyncContextManager
+
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+
+    from hud_core.environment.environment import Environment
+    from hud_core.environment.live import LiveSession
+    from hud_core.environment.scenario import ScenarioHandle
+    from hud_core.model.tools import ToolResult
+
+    Context = ServerRequestContext[ServerRun, Any]
+
+_ALWAYS_SERVED = ("ping", "server/discover")
+"""Requests that do not wait for the environment's initialize functions."""
+_PROCESS = "process"
+"""Who owns an episode where a run has one client: on stdio, and in memory."""
+
+
+class _WireServer(Server[ServerRun]):
+    """A server that says in the handshake, too, that its lists may change."""
+
+    def get_capabilities(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+        *,
+        protocol_version: str | None = None,
+    ) -> types.ServerCapabilities:
+        """Say what is served."""
+        del notification_options
+        changing = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
+        return super().get_capabilities(
+            changing, experimental_capabilities, extensions, protocol_version=protocol_version
+        )
+
+
+class Surface:
+    """Answers the requests of both protocol eras.
+
+    Args:
+        harness: The capability that requests of harnesses must show; None lets every client set up and grade.
+    """
+
+    def __init__(self, harness: str | None) -> None:
+        self._harness = harness
+
+    def server(
+        self,
+        name: str,
+        instructions: str | None,
+        lifespan: Callable[[Server[ServerRun]], AbstractAsyncContextManager[ServerRun]],
+    ) -> Server[ServerRun]:
+        """Make the SDK's server of these answers."""
+        server = _WireServer(
+            name,
+            instructions=instructions,
+            lifespan=lifespan,
+            on_list_tools=self.list_tools,
+            on_call_tool=self.call_tool,
+            on_list_prompts=self.list_prompts,
+            on_get_prompt=self.get_prompt,
+            on_list_resources=self.list_resources,
+            on_list_resource_templates=self.list_templates,
+            on_read_resource=self.read_resource,
+            on_subscriptions_listen=self.listen,
+        )
+        server.middleware.append(self.admit)
+        return server
+
+    async def admit(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Serve a request once the environment is initialised; say in it what went wrong."""
+        run = ctx.lifespan_context
+        if ctx.method == "notifications/initialized":
+            run.add(ctx.session._connection)  # noqa: SLF001  the SDK has no public way to see a connection close
+        if ctx.request_id is None or ctx.method in _ALWAYS_SERVED:
+            return await call_next(ctx)
+        try:
+            await run.edition.start()
+            return await call_next(ctx)
+        except Exception as error:
+            if type(error).__module__.startswith("pydantic"):  # malformed parameters: the SDK knows what to answer
+                raise
+            raise refusal(error) from error
+
+    # --- tools --------------------------------------------------------------------------------------------------------
+
+    async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        """List the tools that an agent may call."""
+        del params
+        with _Used(ctx) as session:
+            tools = await Toolbox(session.tools).list_tools()
+        return types.ListToolsResult(tools=[mcp_tool(tool) for tool in tools])
+
+    async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        """Call a tool of the client's episode, or of the environment where it has none."""
+        call = ToolCall(params.name, params.arguments or {})
+        if call.name == wire.SUBMIT and self._is_harness(ctx):
+            return self._submit(ctx, call)
+        with _Used(ctx) as session:
+            result = await self._call(ctx, session, call)
+        return mcp_result(result, objects_only=ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS)
+
+    async def _call(self, ctx: Context, session: LiveSession, call: ToolCall) -> ToolResult:
+        toolbox = Toolbox(session.tools)
+        if not call.name.startswith("_"):
+            return await toolbox.call_tool(call)
+        if self._is_harness(ctx):  # internal tools: nobody sees them, and the harness may call them by name
+            return await session.tools.call_tool(call)
+        return unknown_tool(call, [tool.name for tool in await toolbox.list_tools()])
+
+    # --- scenarios ----------------------------------------------------------------------------------------------------
+
+    async def list_prompts(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
+        """List the environment's prompts, and to harnesses its scenarios."""
+        del params
+        environment = ctx.lifespan_context.edition.environment
+        prompts = [prompt.describe() for prompt in published(environment).prompts.values()]
+        if self._is_harness(ctx):
+            prompts += [scenario_prompt(environment.name, handle) for handle in environment.scenarios.values()]
+        return types.ListPromptsResult(prompts=prompts)
+
+    async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+        """Give a prompt; a scenario's sets up an episode."""
+        edition = ctx.lifespan_context.edition
+        arguments = params.arguments or {}
+        found = published(edition.environment).prompts.get(params.name)
+        if found is not None:
+            with edition.used():
+                prompt = await found.get(dict(arguments))
+            return types.GetPromptResult(description=found.description, messages=mcp_messages(prompt))
+        handle = self._scenario(ctx, params.name)
+        if handle is None:
+            raise ConfigError(
+                _unknown("prompt", params.name, [p.name for p in (await self.list_prompts(ctx, None)).prompts])
+            )
+        return await self._set_up(ctx, handle, arguments)
+
+    async def _set_up(
+        self, ctx: Context, handle: ScenarioHandle[...], arguments: dict[str, str]
+    ) -> types.GetPromptResult:
+        run, owner = ctx.lifespan_context, _owner(ctx)
+        if owner is not None and not any(key.startswith("hud/") for key in ctx.meta or {}):
+            run.episodes.end_owner(owner)  # a client that knows no handles has one episode at a time
+        episode = Episode(run.edition, handle.name, owner)
+        whole = (ctx.meta or {}).get(wire.ARGUMENTS)
+        data = whole if isinstance(whole, dict) else read_arguments(handle, arguments)
+        prompt = await run.episodes.open(episode, data)
+        meta = {wire.EPISODE: episode.handle, **option_meta(handle), **prompt_meta(prompt)}
+        return types.GetPromptResult(description=handle.description, messages=mcp_messages(prompt), _meta=meta)
+
+    def _submit(self, ctx: Context, call: ToolCall) -> types.CallToolResult:
+        episode = _episode_of(ctx, str(call.arguments.get("scenario", "")))
+        if (ctx.meta or {}).get(wire.CLOSE):
+            ctx.lifespan_context.episodes.end(episode)
+            return types.CallToolResult(content=[types.TextContent(text="episode ended")])
+        with episode:
+            episode.answer = _answer(ctx, call.arguments.get("answer"))
+        return types.CallToolResult(content=[types.TextContent(text="answer received")])
+
+    async def _grade(self, ctx: Context, handle: ScenarioHandle[...], uri: str) -> types.ReadResourceResult:
+        episode, episodes = _episode_of(ctx, handle.name), ctx.lifespan_context.episodes
+        try:
+            with episode:
+                evaluation = await episode.grade()
+        except Exception:
+            episodes.end(episode)
+            raise
+        episodes.end(episode)
+        text = msgspec.json.encode(evaluation_data(evaluation)).decode()
+        contents = types.TextResourceContents(uri=uri, text=text, mime_type="application/json")
+        return types.ReadResourceResult(contents=[contents])
+
+    # --- resources ----------------------------------------------------------------------------------------------------
+
+    async def list_resources(
+        self, ctx: Context, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        """List the environment's resources, and to harnesses its scenarios."""
+        del params
+        environment = ctx.lifespan_context.edition.environment
+        resources = [
+            types.Resource(uri=r.uri, name=r.name, description=r.description, mime_type=r.mime_type)
+            for r in published(environment).resources.values()
+            if not r.is_template
+        ]
+        if self._is_harness(ctx):
+            resources += [scenario_resource(environment.name, handle) for handle in environment.scenarios.values()]
+        return types.ListResourcesResult(resources=resources)
+
+    async def list_templates(
+        self, ctx: Context, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        """List the environment's resources whose URIs have parameters."""
+        del params
+        templates = [
+            types.ResourceTemplate(uri_template=r.uri, name=r.name, description=r.description, mime_type=r.mime_type)
+            for r in published(ctx.lifespan_context.edition.environment).resources.values()
+            if r.is_template
+        ]
+        return types.ListResourceTemplatesResult(resource_templates=templates)
+
+    async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        """Give a resource; a scenario's grades the client's episode."""
+        edition = ctx.lifespan_context.edition
+        found = published(edition.environment).find_resource(params.uri)
+        if found is not None:
+            resource, arguments = found
+            with edition.used():
+                return await resource.read(params.uri, arguments)
+        handle = self._scenario(ctx, params.uri)
+        if handle is None:
+            uris = [resource.uri for resource in (await self.list_resources(ctx, None)).resources]
+            raise ConfigError(_unknown("resource", params.uri, uris))
+        return await self._grade(ctx, handle, params.uri)
+
+    async def listen(
+        self, ctx: Context, params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        """Tell a client of the later era what changes."""
+        return await ctx.lifespan_context.listen(ctx, params)
+
+    # --- who asks -----------------------------------------------------------------------------------------------------
+
+    def _is_harness(self, ctx: Context) -> bool:
+        if self._harness is None:
+            return True
+        shown = (ctx.meta or {}).get(wire.HARNESS)
+        return isinstance(shown, str) and secrets.compare_digest(shown.encode(), self._harness.encode())
+
+    def _scenario(self, ctx: Context, name: str) -> ScenarioHandle[...] | None:
+        """Find a scenario by its name on the wire; there is none for those who may not know of it."""
+        environment = _environment(ctx)
+        owner, _, short = name.rpartition(":")
+        if owner != environment.name or not self._is_harness(ctx):
+            return None
+        return environment.scenarios.get(short)
+
+
+class _Used:
+    """The session that a request's calls go to, kept alive meanwhile: an episode's, or the environment's own."""
+
+    def __init__(self, ctx: Context) -> None:
+        run, handle = ctx.lifespan_context, _handle(ctx)
+        episode = run.episodes.find(handle, _owner(ctx))
+        if handle is None and episode is not None and episode.edition is not run.edition:
+            episode = None  # the environment was exchanged: who names no episode sees the new one
+        self._kept = run.edition.used() if episode is None else episode
+        self._session = run.edition.session if episode is None else episode.session
+
+    def __enter__(self) -> LiveSession:
+        self._kept.__enter__()
+        return self._session
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.__exit__(None, None, None)
+
+
+def _environment(ctx: Context) -> Environment:
+    """Give the environment of the client's episode, which an exchange of environments leaves to it."""
+    run = ctx.lifespan_context
+    if ctx.method != "resources/read":
+        return run.edition.environment
+    episode = run.episodes.find(_handle(ctx), _owner(ctx))
+    return run.edition.environment if episode is None else episode.edition.environment
+
+
+def _handle(ctx: Context) -> str | None:
+    handle = (ctx.meta or {}).get(wire.EPISODE)
+    return handle if isinstance(handle, str) else None
+
+
+def _owner(ctx: Context) -> Hashable:
+    """Say what identifies the client: its session, or that a process has only one; None where nothing does."""
+    session = ctx.session._connection.session_id  # noqa: SLF001  the header alone may be anybody's invention
+    if session is not None:
+        return session
+    return _PROCESS if ctx.request is None else None
+
+
+def _episode_of(ctx: Context, scenario: str) -> Episode:
+    """Find the client's episode of a scenario.
+
+    Raises:
+        ConfigError: It has none, or one of another scenario.
+    """
+    episode = ctx.lifespan_context.episodes.find(_handle(ctx), _owner(ctx))
+    if episode is None:
+        msg = (
+            f"no episode of scenario {scenario!r} is open for this client; set it up first, and name the handle that "
+            f"setup returned in _meta[{wire.EPISODE!r}]"
+        )
+        raise ConfigError(msg)
+    if scenario.rpartition(":")[2] != episode.scenario:
+        msg = f"the episode that is open is of scenario {episode.scenario!r}, not of {scenario!r}"
+        raise ConfigError(msg)
+    return episode
+
+
+def _answer(ctx: Context, given: Any) -> Answer:  # noqa: ANN401  JSON data
+    """Read an answer: whole from `_meta`, where the client has put it there, or else the text, verbatim."""
+    whole = (ctx.meta or {}).get(wire.ANSWER)
+    if whole is not None:
+        try:
+            return msgspec.convert(whole, Answer)
+        except msgspec.ValidationError as error:
+            msg = f"the answer in _meta[{wire.ANSWER!r}] is none: {error}"
+            raise ConfigError(msg) from error
+    if isinstance(given, str):
+        return Answer(text=given)
+    if given is None:
+        msg = f"{wire.SUBMIT} needs the parameter 'answer'"
+        raise ConfigError(msg)
+    return Answer(text=msgspec.json.encode(given).decode(), structured=given)
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> str:
+    return f"unknown {kind} {name!r}; there are {', '.join(known) or 'none'}"
