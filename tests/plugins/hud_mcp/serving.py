@@ -40,7 +40,13 @@ def make_environment(log: Log | None = None, name: str = "letters") -> Environme
     """Declare an environment with a bit of everything."""
     env = Environment(name, instructions="Count letters.")
     log = log or Log()
+    _add_tools(env, log)
+    _add_scenarios(env, log)
+    _add_failures(env)
+    return env
 
+
+def _add_tools(env: Environment, log: Log) -> None:
     @env.tool
     def add(a: int, b: int = 1) -> int:
         """Add two numbers."""
@@ -76,6 +82,8 @@ def make_environment(log: Log | None = None, name: str = "letters") -> Environme
     async def _secret() -> str:
         return "internal"
 
+
+def _add_scenarios(env: Environment, log: Log) -> None:
     @env.scenario()
     async def count(word: str, letter: str = "r"):
         """Count a letter in a word."""
@@ -132,20 +140,6 @@ def make_environment(log: Log | None = None, name: str = "letters") -> Environme
         yield 1.0
 
     @env.scenario()
-    async def bad_grade():
-        yield "Go."
-        raise RuntimeError("the grader broke")
-
-    @env.scenario()
-    async def no_grade():
-        yield "Go."
-
-    @env.scenario()
-    async def bad_setup():
-        raise RuntimeError("the setup broke")
-        yield "never"
-
-    @env.scenario()
     async def uses_tool():
         result = await env.call_tool("add", a=1, b=2)
         yield f"1 + 2 = {result.text}"
@@ -159,7 +153,21 @@ def make_environment(log: Log | None = None, name: str = "letters") -> Environme
             tasks.cancel_scope.cancel()
         yield float(answer == "ok")
 
-    return env
+
+def _add_failures(env: Environment) -> None:
+    @env.scenario()
+    async def bad_grade():
+        yield "Go."
+        raise RuntimeError("the grader broke")
+
+    @env.scenario()
+    async def no_grade():
+        yield "Go."
+
+    @env.scenario()
+    async def bad_setup():
+        raise RuntimeError("the setup broke")
+        yield "never"
 
 
 def free_port() -> int:

@@ -140,7 +140,7 @@ async def test_a_client_that_knows_no_handles_has_one_episode_at_a_time(mode):
 
 @pytest.mark.parametrize(
     "answer",
-    ["3", "", "null", '{"a": 1}', '"quoted"', "[1, 2]", " spaced \n", "naïve – ünïcode 🍓", "1e400", "x" * 70000],
+    ["3", "", "null", '{"a": 1}', '"quoted"', "[1, 2]", " spaced \n", "naïve ünïcode 🍓", "1e400", "x" * 70000],
 )
 async def test_answers_arrive_verbatim(mode, answer):
     async with connect(EnvironmentServer(make_environment()), mode) as client:
@@ -385,7 +385,7 @@ async def test_an_episode_that_nobody_uses_is_closed(mode):
         with anyio.fail_after(5):
             while log.open:
                 await anyio.sleep(0.02)
-        with pytest.raises(MCPError, match="nobody used it for 0.1 s"):
+        with pytest.raises(MCPError, match=r"nobody used it for 0\.1 s"):
             await client.read_resource("letters:count", meta={"hud/episode": prompt.meta["hud/episode"]})
 
 

@@ -66,6 +66,11 @@ class Episode:
         self._users -= 1
         self.seen = anyio.current_time()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the scenario has ended; what is left of it is its grade."""
+        return self._graded.is_set()
+
     def is_older_than(self, seconds: float) -> bool:
         """Whether no request has used the episode for that long."""
         return not self._users and anyio.current_time() - self.seen > seconds
@@ -191,6 +196,8 @@ class Episodes:
     def end(self, episode: Episode) -> None:
         """End an episode; from now on nobody finds it."""
         self._forget(episode)
+        if episode.is_closed:
+            self._alive.discard(episode)
         episode.end()
 
     async def _run(self, episode: Episode, arguments: Mapping[str, Any], *, task_status: TaskStatus[Prompt]) -> None:

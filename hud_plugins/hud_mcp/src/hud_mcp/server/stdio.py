@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 _CHUNK = 1 << 16
 
@@ -32,19 +32,19 @@ async def stdio() -> AsyncIterator[tuple[Any, Any]]:
 
 
 @contextmanager
-def _stdin() -> Iterator[_Lines]:
+def _stdin() -> Iterator[Lines]:
     kept = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     try:
-        yield _Lines(kept)
+        yield Lines(kept)
     finally:
         os.dup2(kept, 0)
         os.close(kept)
 
 
-class _Lines:
+class Lines:
     """The lines of a file descriptor. The SDK waits for them in a thread, which no cancellation reaches."""
 
     def __init__(self, descriptor: int) -> None:
@@ -52,7 +52,7 @@ class _Lines:
         mode = os.fstat(descriptor).st_mode
         self._can_wait = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
 
-    async def __aiter__(self) -> AsyncIterator[str]:
+    async def __aiter__(self) -> AsyncGenerator[str]:
         parts: list[bytes] = []
         while chunk := await self._read():
             first, *lines = chunk.split(b"\n")
