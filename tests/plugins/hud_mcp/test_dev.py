@@ -321,3 +321,15 @@ def test_a_task_may_be_left_ungraded(project: Path) -> None:
     done = hud(project, "dev", "berry", stdin="prompt\n")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.endswith("not graded\n")
+
+
+def test_a_task_stops_though_nothing_is_typed(project: Path) -> None:
+    command = [sys.executable, "-m", "hud", "dev", "berry"]
+    with subprocess.Popen(
+        command, cwd=project, env=environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        while b"quit" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130

@@ -6,17 +6,19 @@ import json
 import os
 import re
 import sys
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 
 from hud_core import Kernel, evaluate
 from hud_core.errors import ConfigError, closest
-from hud_mcp.commands.console import emit, plain, say
+from hud_mcp.commands.console import emit, plain, say, stdout_is_talk
+from hud_mcp.server.stdio import Lines
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from hud_core import EvalContext
@@ -39,19 +41,26 @@ def play(name: str, file: Path, kernel: Kernel | None) -> int:
         ConfigError: The file has no such task.
         RolloutError: The task cannot be set up or graded.
     """
-    anyio.run(partial(_play, name, os.path.relpath(file), kernel or Kernel()))
+    with stdout_is_talk() as stdout:
+        evaluation = anyio.run(partial(_play, name, os.path.relpath(file), kernel or Kernel()))
+        if evaluation is None:
+            say("not graded")
+        else:
+            emit(plain(_graded(evaluation)), stdout)
     return 0
 
 
-async def _play(name: str, file: str, kernel: Kernel) -> None:
+async def _play(name: str, file: str, kernel: Kernel) -> Evaluation | None:
     tasks = [task async for task in kernel.source_for(file).load(file)]
     task = _pick(name, tasks, file)
     async with evaluate(task, kernel=kernel) as ctx:
         say(f"{ctx.prompt}\n")
         await _list_tools(ctx)
         say(f"\n{HELP}\n")
-        while await _turn(ctx):
-            pass
+        async with aclosing(aiter(Lines(sys.stdin.fileno()))) as lines:
+            while await _turn(ctx, await _read(lines)):
+                pass
+        return ctx.evaluation_result
 
 
 def _pick(name: str, tasks: list[Task], file: str) -> Task:
@@ -62,18 +71,21 @@ def _pick(name: str, tasks: list[Task], file: str) -> Task:
     return known[name]
 
 
-async def _turn(ctx: EvalContext) -> bool:
+async def _read(lines: AsyncGenerator[str]) -> str:
+    """Read a line; the end of the input means to quit."""
+    if sys.stdin.isatty():
+        say("> ", end="")
+    return (await anext(lines, "quit")).strip()
+
+
+async def _turn(ctx: EvalContext, text: str) -> bool:
     """Do what one line says; whether there may be another one."""
-    say("> ", end="")
-    line = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
-    text = line.strip()
     word, _, rest = text.partition(" ")
-    if not line or text == "quit":
-        say("not graded")
+    if text == "quit":
         return False
     if word == "grade":
         await ctx.submit(rest.strip())
-        emit(plain(_graded(await ctx.grade())))
+        await ctx.grade()
         return False
     if text == "prompt":
         say(ctx.prompt)

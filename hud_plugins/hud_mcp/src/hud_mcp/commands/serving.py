@@ -112,6 +112,8 @@ class Reloader:
         self._watched = watched
         self._voice = voice
         self._failure: str | None = None
+        self._is_behind = False
+        """Whether what was imported last is not what is served."""
 
     def paths(self) -> Iterable[Path]:
         """Give what to watch."""
@@ -121,11 +123,13 @@ class Reloader:
         """Import again what changed, and serve it; keep serving what there is when that fails."""
         began = time.perf_counter()
         # Nobody knows which module reads a data file, or looks for modules itself: then all of them are imported again.
-        everything = bool(files - self._project.files)
+        everything = bool(files - self._project.files) or (self._is_behind and bool(files))
         try:
             found = await anyio.to_thread.run_sync(partial(self._project.reload, everything=everything))
             if found is not None:
+                self._is_behind = True
                 await self._server.replace(found[0])
+                self._is_behind = False
         except Exception as error:  # noqa: BLE001  whatever the user's code does on import, the server goes on
             self._fail(describe(error))
             return
