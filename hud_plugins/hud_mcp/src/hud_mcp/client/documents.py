@@ -67,7 +67,7 @@ def parse_document(name: str, text: str, place: str) -> Mapping[str, Any]:
 
 def _yaml(name: str, text: str, place: str) -> object:
     try:
-        import yaml
+        import yaml  # type: ignore[import-untyped,unused-ignore]  # optional, and without types of its own
     except ImportError as error:
         msg = f"connection {name!r}: {place} is not JSON; to read YAML, pip install pyyaml"
         raise ConfigError(msg) from error

@@ -199,7 +199,7 @@ def _parameters(document: Mapping[str, Any], given: list[Any]) -> Iterator[Param
     names = [name for name, _ in found]
     for (name, place), parameter in found.items():
         style = parameter.get("style") or ("form" if place in ("query", "cookie") else "simple")
-        content = next(iter((parameter.get("content") or {}).values()), {})
+        content: dict[str, Any] = next(iter((parameter.get("content") or {}).values()), {})
         schema = dict(parameter.get("schema") or content.get("schema") or {})
         if parameter.get("description"):
             schema.setdefault("description", parameter["description"])
@@ -222,7 +222,7 @@ def _read_body(document: Mapping[str, Any], reference: Any, taken: set[str]) -> 
     media_type = next((kind for kind in (JSON_TYPE, FORM_TYPE, MULTIPART_TYPE) if kind in content), next(iter(content)))
     schema = content[media_type].get("schema") or {}
     resolved = _resolve(document, schema)
-    properties = resolved.get("properties")
+    properties = resolved.get("properties") or {}
     # Fields become arguments of their own, if that says all there is to say of them.
     is_flat = bool(properties) and not (taken & properties.keys()) and not resolved.keys() & {"oneOf", "anyOf", "allOf"}
     return Body(

@@ -198,9 +198,10 @@ class MCPSession(Session):
         if not self._is_open:
             return
         self._is_open = False
+        arguments = {"scenario": (self._scenario or "").rpartition(":")[2]}
         try:
             with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                await self._connection.ask(lambda client: self._call(client, {}, {wire.CLOSE: True}))
+                await self._connection.ask(lambda client: self._call(client, arguments, {wire.CLOSE: True}))
         except (BackendError, MCPError, ValidationError) as error:
             log_line(f"the episode was not closed: {error}", source=self._connection.name)
 
