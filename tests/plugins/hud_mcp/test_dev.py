@@ -177,6 +177,31 @@ async def test_a_mistake_keeps_the_old_version_serving(dev: Callable[..., Dev], 
         assert await version_of(client) == 5
 
 
+async def test_what_cannot_be_initialised_is_not_served(dev: Callable[..., Dev], project: Path) -> None:
+    server = dev("env", "--port", "0")
+    broken = "\n    @env.initialize\n    def start():\n        raise ValueError('no database')\n"
+    async with Client(server.url) as client:
+        save(project / "tools" / "letters.py", LETTERS.format(1))
+        await server.happened("reloaded")
+        save(project / "env.py", ENV + broken)
+        assert "no database" in (await server.happened("failed"))["error"]
+        assert await version_of(client) == 1
+        save(project / "env.py", ENV)
+        await server.happened("reloaded")
+        assert await version_of(client) == 1
+
+
+async def test_a_folder_that_comes_back(dev: Callable[..., Dev], project: Path) -> None:
+    server = dev("env", "-w", "tools", "--port", "0")
+    (project / "tools").rename(project / "away")
+    (project / "tools").mkdir()
+    async with Client(server.url) as client:
+        with anyio.fail_after(PATIENCE):
+            while await version_of(client) != 3:
+                save(project / "tools" / "letters.py", LETTERS.format(3))
+                await anyio.sleep(0.2)
+
+
 async def test_clients_are_told_of_new_tools(dev: Callable[..., Dev], project: Path) -> None:
     server = dev("env", "--port", "0")
     told = anyio.Event()

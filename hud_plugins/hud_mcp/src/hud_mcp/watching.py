@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ from attrs import field, frozen
 from watchfiles import awatch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from watchfiles import Change
 
@@ -19,6 +21,11 @@ _QUIET = 30
 """How many milliseconds without another save end a wait: editors save in several steps."""
 _LONGEST = 200
 """How many milliseconds a wait may take, when saves do not end."""
+_RETRY_SECONDS = 1
+
+
+class _UnwatchableError(Exception):
+    """The system does not tell of changes there."""
 
 
 @frozen
@@ -77,10 +84,12 @@ class _Watch:
         with self._scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._end)
-                if self._places.files:
-                    group.start_soon(self._follow_files)
-                if self._places.folders:
-                    group.start_soon(self._follow_folders)
+                places = self._places
+                if places.files:
+                    follow = partial(self._follow, places.parents, places.is_wanted_file, recursive=False)
+                    group.start_soon(follow)
+                if places.folders:
+                    group.start_soon(partial(self._follow, places.folders, places.is_wanted_inside, recursive=True))
                 await anyio.sleep(_QUIET / 1000)
                 await self._tell(set())  # what was saved before this watch began
 
@@ -91,31 +100,52 @@ class _Watch:
         finally:
             self._stop.set()
 
-    async def _follow_files(self) -> None:
-        async for changes in awatch(
-            *self._places.parents,
-            watch_filter=self._places.is_wanted_file,
-            recursive=False,
-            step=_QUIET,
-            debounce=_LONGEST,
-            stop_event=self._stop,
-            ignore_permission_denied=True,
-        ):
-            await self._tell({Path(path) for _, path in changes})
+    async def _follow(self, folders: Iterable[Path], wanted: Callable[[Change, str], bool], *, recursive: bool) -> None:
+        """Tell of what is saved in folders; look at them again and again where the system does not tell."""
+        polling: bool | None = None
+        while not self._stop.is_set():
+            before = _identities(folders)
+            changes = awatch(
+                *folders,
+                watch_filter=wanted,
+                recursive=recursive,
+                step=_QUIET,
+                debounce=_LONGEST,
+                stop_event=self._stop,
+                ignore_permission_denied=True,
+                force_polling=polling,
+                rust_timeout=_RETRY_SECONDS * 1000,
+                yield_on_timeout=True,
+            )
+            try:
+                async with aclosing(changes):
+                    await self._follow_until_moved(changes, before)
+            except _UnwatchableError:
+                polling = True
+                await anyio.sleep(_RETRY_SECONDS)
+            await self._tell(set())
 
-    async def _follow_folders(self) -> None:
-        async for changes in awatch(
-            *self._places.folders,
-            watch_filter=self._places.is_wanted_inside,
-            step=_QUIET,
-            debounce=_LONGEST,
-            stop_event=self._stop,
-            ignore_permission_denied=True,
-        ):
-            await self._tell({Path(path) for _, path in changes})
+    async def _follow_until_moved(
+        self, changes: AsyncIterator[set[tuple[Change, str]]], before: dict[Path, int | None]
+    ) -> None:
+        """Follow until there are other folders in the place of those that are watched."""
+        while True:
+            try:
+                some = await anext(changes, None)
+            except (OSError, RuntimeError) as error:  # no more watches on this system, or the folder is gone for now
+                raise _UnwatchableError from error
+            if some is None or (not some and _identities(before) != before):
+                return
+            if some:
+                await self._tell({Path(path) for _, path in some})
 
     async def _tell(self, files: set[Path]) -> None:
         async with self._turn:
             await self._saved(files)
         if _places(self._paths()) != self._places:
             self._scope.cancel()
+
+
+def _identities(folders: Iterable[Path]) -> dict[Path, int | None]:
+    """Tell folders from others that take their places, as a checkout of another branch may bring."""
+    return {folder: folder.stat().st_ino if folder.is_dir() else None for folder in folders}

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--token", metavar="TOKEN", help="what clients must present; made up when the host is not this machine alone")
     add("--keep-state", action="store_true", help="keep globals that are plain data when a module is loaded again")
     add("--json", action="store_true", help="print what happens as JSON, one object a line")
-    add("-v", "--verbose", action="store_true", help="say more: the modules loaded, the server's log")
+    add("-v", "--verbose", action="store_true", help="name the modules that are imported again")
 
 
 def run(arguments: argparse.Namespace) -> int:

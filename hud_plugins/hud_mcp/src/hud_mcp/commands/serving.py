@@ -50,7 +50,10 @@ def serve(arguments: argparse.Namespace, target: Target) -> int:
     folders = [path if path.is_dir() else path.parent for path in watched]
     project = Project(target, folders, keep_state=arguments.keep_state)
     with project.importable(), stdout_is_talk() if not arguments.stdio else nullcontext() as stdout:
-        anyio.run(partial(_serve, arguments, project, watched, stdout))
+        try:
+            anyio.run(partial(_serve, arguments, project, watched, stdout))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None  # the server's own error; what else went on was only cancelled
     return 0
 
 
