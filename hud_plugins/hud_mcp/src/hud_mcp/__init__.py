@@ -52,3 +52,11 @@ def _load(module: str, name: str) -> Callable[..., Any]:
 
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
+
+
+def __getattr__(name: str) -> object:
+    """Give the classes that `hud.server` names; they bring the SDK along, so nothing else here does."""
+    if name in ("MCPRouter", "MCPServer"):
+        return _load("hud_mcp.server.facade", name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,4 +1,4 @@
-"""A scenario's arguments as they come in a prompt request: text, every one of them."""
+"""Arguments as they come in a prompt request or a URI: text, every one of them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hud_core.environment.scenario import ScenarioHandle
-    from hud_core.environment.signature import Parameter
+    from hud_core.environment.signature import Parameter, Signature
 
 
-def read_arguments(handle: ScenarioHandle[...], given: Mapping[str, str]) -> dict[str, Any]:
-    """Read text by the types of a scenario's parameters, as the JSON data that its codec then checks.
+def read_arguments(signature: Signature, given: Mapping[str, str]) -> dict[str, Any]:
+    """Read text by the types of parameters, as the JSON data that its codec then checks.
 
     A parameter that takes text gets it as it stands; for any other one the text is JSON. What is neither is left as
     it is: the codec says what is wrong with it.
     """
-    parameters = handle.signature.parameters
+    parameters = signature.parameters
     return {name: _read(parameters[name], text) if name in parameters else text for name, text in given.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
@@ -99,6 +100,8 @@ async def serve(app: ServedApp, host: str, port: int) -> None:
         app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=CLOSE_SECONDS
     )
     server = uvicorn.Server(config)
+    # Who runs this decides what signals mean.
+    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
     with listener:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_when_cancelled, server)

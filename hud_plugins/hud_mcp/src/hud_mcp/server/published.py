@@ -20,6 +20,7 @@ from hud_core.environment.signature import Signature
 from hud_core.environment.values import prompt_from
 from hud_core.errors import DefinitionError
 from hud_core.model.content import Prompt, ResourceContent
+from hud_mcp.server.arguments import read_arguments
 from hud_mcp.server.convert import mcp_contents
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class PublishedResource:
 
     async def read(self, uri: str, arguments: dict[str, str]) -> types.ReadResourceResult:
         """Call the function; what it returns is the document."""
-        value = await invoke(self.function, self.signature.bind(arguments))
+        value = await invoke(self.function, self.signature.bind(read_arguments(self.signature, arguments)))
         return types.ReadResourceResult(contents=[mcp_contents(_document(uri, value, self.mime_type))])
 
 
@@ -78,9 +79,9 @@ class PublishedPrompt:
         ]
         return types.Prompt(name=self.name, title=self.title, description=self.description, arguments=arguments)
 
-    async def get(self, arguments: dict[str, Any]) -> Prompt:
+    async def get(self, arguments: dict[str, str]) -> Prompt:
         """Call the function; it returns what a scenario's first yield may be."""
-        return prompt_from(await invoke(self.function, self.signature.bind(arguments)))
+        return prompt_from(await invoke(self.function, self.signature.bind(read_arguments(self.signature, arguments))))
 
 
 @frozen

@@ -179,7 +179,7 @@ class Surface:
             run.episodes.end_owner(owner)  # a client that knows no handles has one episode at a time
         episode = Episode(run.edition, handle.name, owner)
         whole = (ctx.meta or {}).get(wire.ARGUMENTS)
-        data = whole if isinstance(whole, dict) else read_arguments(handle, arguments)
+        data = whole if isinstance(whole, dict) else read_arguments(handle.signature, arguments)
         prompt = await run.episodes.open(episode, data)
         meta = {wire.EPISODE: episode.handle, **option_meta(handle), **prompt_meta(prompt)}
         return types.GetPromptResult(description=handle.description, messages=mcp_messages(prompt), _meta=meta)

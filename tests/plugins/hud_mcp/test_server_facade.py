@@ -1,0 +1,231 @@
+"""Serving as users write it: ``env.run()``, ``env.http_app()``, resources, prompts and routers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+
+import anyio
+import pytest
+from hud_mcp.server import EnvironmentServer
+from mcp import Client, MCPError, StdioServerParameters
+
+from hud.server import MCPRouter, MCPServer
+from hud_core import Environment
+from hud_core.errors import ConfigError, DefinitionError
+from hud_core.model.content import ImageContent, Message, TextContent
+
+SCRIPT = '''
+import sys
+from pathlib import Path
+from hud_core import Environment
+
+env = Environment("letters")
+print("printed before the server runs", file=sys.stderr)
+
+@env.tool
+def shout(text: str) -> str:
+    """Say it louder."""
+    print("printed by a tool")
+    return text.upper()
+
+@env.scenario()
+async def count(word: str, letter: str = "r"):
+    answer = yield f"How many {letter} in {word}?"
+    yield answer == str(word.count(letter))
+
+@env.shutdown
+def down():
+    Path(sys.argv[1]).write_text("shut down")
+
+env.run()
+'''
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def mode(request):
+    return request.param
+
+
+def connect(environment, mode):
+    return Client(EnvironmentServer(environment).lowlevel, mode=mode)
+
+
+# --- stdio ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def script(tmp_path):
+    file = tmp_path / "env.py"
+    file.write_text(SCRIPT)
+    return StdioServerParameters(command=sys.executable, args=[str(file), str(tmp_path / "mark")])
+
+
+async def test_a_process_serves_its_one_client(mode, script, tmp_path):
+    async with Client(script, mode=mode) as client:
+        assert (await client.call_tool("shout", {"text": "hi"})).content[0].text == "HI"
+        await client.get_prompt("letters:count", {"word": "arrr"})
+        await client.call_tool("_hud_submit", {"scenario": "count", "answer": "3"})
+        graded = await client.read_resource("letters:count")
+        assert json.loads(graded.contents[0].text)["reward"] == 1.0
+        await client.get_prompt("letters:count", {"word": "left open"})
+    assert (tmp_path / "mark").read_text() == "shut down"
+
+
+async def test_a_process_that_is_told_a_capability_asks_for_it(mode, script):
+    script.env = {"HUD_MCP_HARNESS": "s3cret"}
+    async with Client(script, mode=mode) as client:
+        assert (await client.list_prompts()).prompts == []
+        with pytest.raises(MCPError, match="unknown prompt"):
+            await client.get_prompt("letters:count", {"word": "a"})
+        shown = {"hud/harness": "s3cret"}
+        prompt = await client.get_prompt("letters:count", {"word": "a"}, meta=shown)
+        assert prompt.messages[0].content.text == "How many r in a?"
+
+
+async def test_a_process_that_is_stopped_shuts_down(script, tmp_path):
+    async with await anyio.open_process([script.command, *script.args], stderr=None) as process:
+        hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
+        client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "0"}}
+        await process.stdin.send(json.dumps({**hello, "params": client}).encode() + b"\n")
+        assert b"serverInfo" in await process.stdout.receive()
+        process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(20):
+            assert await process.wait() == 0
+    assert (tmp_path / "mark").read_text() == "shut down"
+
+
+def test_an_unknown_transport_is_named():
+    with pytest.raises(ConfigError, match="transport must be 'stdio' or 'http', got 'pigeon'"):
+        Environment("x").run("pigeon")
+
+
+def test_beyond_this_machine_a_token_is_needed():
+    with pytest.raises(ConfigError, match="set a token"):
+        Environment("x").serve(host="0.0.0.0")
+
+
+# --- resources and prompts --------------------------------------------------------------------------------------------
+
+
+def published():
+    env = Environment("notes")
+
+    @env.resource("notes://all", description="Every note.")
+    def every():
+        return {"notes": 2}
+
+    @env.resource("notes://{folder}/{number}")
+    async def note(folder: str, number: int):
+        return f"{folder} {number + 1}"
+
+    @env.resource("notes://picture", mime_type="image/png")
+    def picture():
+        return b"\x89PNG"
+
+    @env.prompt
+    def review(code: str, tone: str = "kind"):
+        """Review code."""
+        return f"Review {code}, {tone}."
+
+    @env.prompt("look")
+    async def seen():
+        return [Message(role="assistant", content=(TextContent(text="See:"), ImageContent(data="AAA=")))]
+
+    return env
+
+
+async def test_resources_are_listed_and_read(mode):
+    async with connect(published(), mode) as client:
+        listed = {resource.uri: resource for resource in (await client.list_resources()).resources}
+        templates = (await client.list_resource_templates()).resource_templates
+        every = (await client.read_resource("notes://all")).contents[0]
+        note = (await client.read_resource("notes://my%20home/6")).contents[0]
+        picture = (await client.read_resource("notes://picture")).contents[0]
+        with pytest.raises(MCPError, match="unknown resource 'notes://a/b/c'"):
+            await client.read_resource("notes://a/b/c")
+    assert listed["notes://all"].description == "Every note."
+    assert [template.uri_template for template in templates] == ["notes://{folder}/{number}"]
+    assert (every.text, every.mime_type) == ('{"notes":2}', "application/json")
+    assert (note.uri, note.text) == ("notes://my%20home/6", "my home 7")
+    assert (picture.blob, picture.mime_type) == ("iVBORw==", "image/png")
+
+
+async def test_prompts_are_listed_and_given(mode):
+    async with connect(published(), mode) as client:
+        listed = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
+        review = await client.get_prompt("review", {"code": "x = 1"})
+        look = await client.get_prompt("look")
+        with pytest.raises(MCPError, match="missing parameter 'code'"):
+            await client.get_prompt("review")
+    assert [(a.name, a.required) for a in listed["review"].arguments] == [("code", True), ("tone", False)]
+    assert review.messages[0].content.text == "Review x = 1, kind."
+    assert [(message.role, message.content.type) for message in look.messages] == [
+        ("assistant", "text"),
+        ("assistant", "image"),
+    ]
+
+
+def test_a_resource_must_have_the_parameters_of_its_function():
+    with pytest.raises(DefinitionError, match="must have the parameters of its function: other"):
+
+        @Environment("x").resource("notes://{name}")
+        def note(other: str):
+            return other
+
+
+# --- routers ----------------------------------------------------------------------------------------------------------
+
+
+def router():
+    tools = MCPRouter("math")
+
+    @tools.tool
+    def add(a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    @tools.scenario()
+    async def sum_up():
+        answer = yield "1 + 1?"
+        yield answer == "2"
+
+    @tools.prompt
+    def hint():
+        return "Count."
+
+    @tools.resource("math://pi")
+    def pi():
+        return "3.14"
+
+    return tools
+
+
+async def test_a_router_is_included(mode):
+    env = MCPServer("all")
+    env.include_router(router(), prefix="m")
+    async with connect(env, mode) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["m_add"]
+        assert (await client.call_tool("m_add", {"a": 1, "b": 2})).content[0].text == "3"
+        assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["m_hint", "all:sum_up"]
+        assert (await client.read_resource("math://pi")).contents[0].text == "3.14"
+
+
+async def test_a_hidden_router_is_one_tool(mode):
+    env = Environment("all")
+    env.include_router(router(), hidden=True)
+    async with connect(env, mode) as client:
+        (tool,) = (await client.list_tools()).tools
+        assert tool.name == "math"
+        assert "add" in tool.description
+        result = await client.call_tool("math", {"name": "add", "arguments": {"a": 2, "b": 2}})
+        assert result.content[0].text == "4"
+        assert (await client.call_tool("math", {"name": "nope"})).is_error
+
+
+def test_a_router_whose_names_are_taken_is_refused():
+    env = Environment("all")
+    env.include_router(router())
+    with pytest.raises(DefinitionError, match="already has a tool 'add'"):
+        env.mount(router())
