@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from hud_core.environment.live import LiveSession
 from hud_core.environment.scenario import ScenarioHandle, read_options
+from hud_core.environment.serving import Serves
 from hud_core.environment.session import as_call
 from hud_core.environment.tools import LocalTools, ToolFunction, check_options, current_tools
 from hud_core.errors import ConfigError, DefinitionError, ToolError
@@ -36,7 +37,7 @@ class ConflictResolution(StrEnum):
     ERROR = "error"
 
 
-class Environment:
+class Environment(Serves):
     """A recipe for environments: tools that agents call, scenarios that ask and grade.
 
     Args:
