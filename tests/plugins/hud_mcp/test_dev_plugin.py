@@ -1,0 +1,10 @@
+"""hud-mcp keeps the contract that every plugin keeps."""
+
+from __future__ import annotations
+
+from hud_core.testing import PluginContract
+
+
+class TestPlugin(PluginContract):
+    plugin = "hud_mcp"
+    distribution = "hud-mcp"
