@@ -359,6 +359,15 @@ async def test_cancelling_a_call_leaves_nothing_behind(backend, ref, tmp_path):
     assert not {process for process in descendants() - before if is_running(process)}
 
 
+async def test_cancelling_while_it_opens_leaves_nothing_behind(backend):
+    before = descendants()
+    with anyio.move_on_after(0.5) as limit:
+        async with backend.open(stdio("slow")):
+            pytest.fail("it opened before it was cancelled")
+    assert limit.cancelled_caught
+    assert not {process for process in descendants() - before if is_running(process)}
+
+
 async def test_one_cancelled_call_leaves_the_session_usable(backend, ref, tmp_path):
     mark = tmp_path / "mark"
     async with backend.open(ref) as session:

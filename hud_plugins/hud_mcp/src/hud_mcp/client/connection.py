@@ -45,7 +45,8 @@ class _Live:
         self.link = opener.open()
         self.client: Client | None = None
         self.error: Exception | None = None
-        self.scope = anyio.CancelScope()
+        # A rollout that is cancelled still has to end its episode: only `Connection` ends a life.
+        self.scope = anyio.CancelScope(shield=True)
         self.ready = anyio.Event()
         self.ended = anyio.Event()
         self.has_session = False
@@ -100,8 +101,11 @@ class Connection:
             return
         self._leaving.set()
         if live is not None:
+            if live.client is None:
+                live.scope.cancel()
             with anyio.move_on_after(LEAVE_SECONDS, shield=True):
                 await live.ended.wait()
+            live.scope.cancel()
         group.cancel_scope.cancel()
         if error is None or isinstance(error, Exception):  # the group would wrap it; the caller raises it as it is
             await group.__aexit__(None, None, None)
@@ -118,12 +122,11 @@ class Connection:
             ConfigError: It never will.
         """
         assert self._group is not None  # noqa: S101  it was entered
-        live = _Live(self._opener)
+        self._live = live = _Live(self._opener)
         self._group.start_soon(self._run, live)
         with anyio.move_on_after(self._opener.connect_timeout):
             await live.ready.wait()
         if live.client is not None:
-            self._live = live
             return live
         # Said before the server is ended: how that went is not the reason.
         late = None if live.ready.is_set() else self._opener.failure(live.link, TimeoutError())
