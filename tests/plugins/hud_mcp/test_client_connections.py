@@ -26,8 +26,8 @@ SERVER = Path(__file__).parent / "servers" / "everything.py"
 PATIENCE = 20.0
 # On trio, the SDK's HTTP client leaves a generator of its own behind, half-read; nothing else warns here.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Async generator 'httpx2:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:.*EventSource:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*(EventSource|ByteStream):pytest.PytestUnraisableExceptionWarning"),
 ]
 
 

@@ -16,8 +16,8 @@ from hud_core.testing.environments import contract
 
 # On trio, the SDK's HTTP client leaves a generator of its own behind, half-read; nothing else warns here.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Async generator 'httpx2:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:.*EventSource:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*(EventSource|ByteStream):pytest.PytestUnraisableExceptionWarning"),
 ]
 SERVER = Path(__file__).parent / "servers" / "contract.py"
 

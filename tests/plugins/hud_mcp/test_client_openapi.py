@@ -13,8 +13,8 @@ from hud_core.model.task import EnvRef
 
 # On trio, the HTTP client leaves a generator of its own behind, half-read; nothing else warns here.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Async generator 'httpx2:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:.*ByteStream:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*(EventSource|ByteStream):pytest.PytestUnraisableExceptionWarning"),
 ]
 DOCUMENT = {
     "openapi": "3.1.0",
