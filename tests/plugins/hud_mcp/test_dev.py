@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 
 ENV = """
     from hud import Environment
@@ -231,6 +232,22 @@ async def test_stopped_cleanly_the_port_is_kept(dev: Callable[..., Dev], number:
             assert await version_of(client) == 0
         with socket.create_connection(("127.0.0.1", int(port))):  # somebody is connected when it ends
             assert server.stop(number) == 0
+
+
+async def test_a_tool_that_does_not_end_is_not_waited_for_twice(dev: Callable[..., Dev], project: Path) -> None:
+    stuck = "\n    @env.tool\n    def stuck() -> int:\n        import time\n        time.sleep(600)\n        return 1\n"
+    save(project / "env.py", ENV + stuck)
+    server = dev("env", "-p", "0")
+    with contextlib.suppress(MCPError, ExceptionGroup):  # what the client says of a server that goes is its own affair
+        async with Client(server.url) as client, anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "stuck")
+            await version_of(client)
+            server.process.send_signal(signal.SIGINT)
+    with anyio.fail_after(PATIENCE):
+        while server.process.poll() is None:
+            await anyio.sleep(0.2)
+            server.process.send_signal(signal.SIGINT)
+    assert server.process.returncode == 130
 
 
 def test_a_port_in_use_is_not_exchanged(project: Path) -> None:

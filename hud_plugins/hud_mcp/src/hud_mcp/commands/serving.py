@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import secrets
 import signal
 import socket
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 PORTS = 100
 """How many ports from the default one on are tried."""
+INTERRUPTED = 130
+"""What `hud` exits with after a Ctrl-C that did not wait."""
 UNNAMED = "environment"
 """The name of environments that were not given one."""
 
@@ -54,6 +57,7 @@ def serve(arguments: argparse.Namespace, target: Target) -> int:
             anyio.run(partial(_serve, arguments, project, watched, stdout))
         except ExceptionGroup as group:
             raise group.exceptions[0] from None  # the server's own error; what else went on was only cancelled
+        _leave_when_interrupted()
     return 0
 
 
@@ -96,7 +100,13 @@ async def _introduce(address: Address, watched: list[Path], voice: _Voice) -> No
 async def _until_stopped(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
     await anext(signals)
     say("stopping")
+    _leave_when_interrupted()
     scope.cancel()
+
+
+def _leave_when_interrupted() -> None:
+    """Have Ctrl-C end the process at once: a tool in a worker thread cannot be stopped, and Python waits for it."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
 class Reloader:
