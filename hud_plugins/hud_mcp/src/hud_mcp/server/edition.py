@@ -82,6 +82,7 @@ class Edition:
 
     async def _live(self, *, task_status: TaskStatus[None]) -> None:
         await self._initialise()
+        self._warn_of_connections()
         self._session = self.environment.session()
         self._is_ready = True
         task_status.started()
@@ -92,6 +93,14 @@ class Edition:
                 self.retire()
                 await self._unused.wait()
                 await self._shut_down()
+
+    def _warn_of_connections(self) -> None:
+        names = getattr(self.environment, "connections", None)
+        if names:
+            logger().warning(
+                f"environment {self.environment.name!r} is served without its connections ({', '.join(names)}): "
+                "its own tools work, scenarios do not; run those with the backend 'local'"
+            )
 
     async def _initialise(self) -> None:
         try:
