@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hud_mcp.server.environment_server import EnvironmentServer
     from hud_mcp.server.guard import Policy
 
-CLOSE_SECONDS = 5
+CLOSE_SECONDS = 2
 """How long uvicorn waits for answers under way when it is stopped."""
 
 
