@@ -1,9 +1,16 @@
-"""What the official conformance suite asks a server to offer, as far as an environment offers such things."""
+"""Serve what the official conformance suite asks for, as far as an environment offers such things.
+
+Run it as ``conformance_env.py PORT``.
+"""
 
 from __future__ import annotations
 
 import base64
+import sys
+from functools import partial
 from typing import Any
+
+import anyio
 
 from hud import Environment
 from hud_core.errors import ToolError
@@ -111,13 +118,15 @@ async def count(word: str) -> Any:
     yield 1.0 if answer == str(len(word)) else 0.0
 
 
-def prepare(server: EnvironmentServer) -> None:
-    """Add the tools that have everything served anew, as a reload does; clients are told."""
+server = EnvironmentServer(env)
 
-    async def replace() -> str:
-        """Serve the environment anew."""
-        await server.replace(env)
-        return "replaced"
 
-    env.add_tool(replace, name="test_trigger_tool_change")
-    env.add_tool(replace, name="test_trigger_prompt_change")
+async def replace() -> str:
+    """Serve the environment anew, as a reload does; clients are told."""
+    await server.replace(env)
+    return "replaced"
+
+
+env.add_tool(replace, name="test_trigger_tool_change")
+env.add_tool(replace, name="test_trigger_prompt_change")
+anyio.run(partial(server.serve_http, port=int(sys.argv[1])))

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Callable[..., list[str]]:
-    """Make the command that serves one of the environments here, over "stdio" or "http"."""
-
-    def command(environment: str, transport: str) -> list[str]:
-        return [sys.executable, str(HERE / "serve.py"), environment, transport, *["{port}"] * (transport == "http")]
-
-    return command
+def hud_dev(peers: Peers) -> list[str]:
+    """The command that serves a copy of `letters_env.py`; say how with ``--stdio``, or ``--port {port}``."""
+    copy = Path(shutil.copy(HERE / "letters_env.py", peers.home))
+    return [str(Path(sys.executable).with_name("hud")), "dev", f"{copy}:env", "--watch", str(copy)]

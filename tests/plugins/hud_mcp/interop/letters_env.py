@@ -1,13 +1,13 @@
-"""The environment of ours that other people's clients talk to."""
+"""The environment of ours that clients of others talk to. It is served from a copy, as a tool writes to its file."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hud import Environment
 from hud_core.errors import ToolError
 from hud_core.model.content import ImageContent
-from hud_mcp.server import EnvironmentServer
 from hud_mcp.server.published import prompt, resource
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -31,6 +31,14 @@ def boom() -> str:
 def picture() -> ImageContent:
     """Show a pixel."""
     return ImageContent(data=PIXEL, mimeType="image/png")
+
+
+@env.tool
+def reload() -> str:
+    """Save this file, as an editor does."""
+    file = Path(__file__)
+    file.write_text(f"{file.read_text('utf-8')}# saved\n", "utf-8")
+    return "saved"
 
 
 @resource(env, "letters://rules", mime_type="text/plain")
@@ -71,13 +79,3 @@ async def counts(expected: dict[str, int]) -> Any:
     """Answer with these counts."""
     answer = yield f"Answer {expected}"
     yield 1.0 if answer.content == expected else 0.0
-
-
-def prepare(server: EnvironmentServer) -> None:
-    """Add the tool that has everything served anew, as a reload does; clients are told."""
-
-    @env.tool
-    async def reload() -> str:
-        """Serve the environment anew."""
-        await server.replace(env)
-        return "reloaded"

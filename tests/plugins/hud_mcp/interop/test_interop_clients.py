@@ -1,4 +1,4 @@
-"""Other people's clients against our server, over HTTP and over stdio: each tells what it sees, all see the same."""
+"""Other people's clients against `hud dev`, over HTTP and over stdio: each tells what it sees, all see the same."""
 
 from __future__ import annotations
 
@@ -39,18 +39,17 @@ NOT_ASKED = {("fastmcp-3", "told"), ("fastmcp-4", "told")}
 
 
 @pytest.fixture(scope="module")
-def url(peers: Any, serve: Callable[..., list[str]]) -> Iterator[str]:
-    with peers.serving(*serve("letters_env", "http")) as url:
+def url(peers: Any, hud_dev: list[str]) -> Iterator[str]:
+    with peers.serving(*hud_dev, "--port", "{port}") as url:
         yield url
 
 
 @pytest.fixture(params=["http", "stdio"])
-def target(request: pytest.FixtureRequest, serve: Callable[..., list[str]]) -> dict[str, Any]:
-    """Our server, as clients are told of it."""
+def target(request: pytest.FixtureRequest, hud_dev: list[str]) -> dict[str, Any]:
+    """Our `hud dev`, as clients are told of it."""
     if request.param == "http":
         return {"url": request.getfixturevalue("url")}
-    command, *args = serve("letters_env", "stdio")
-    return {"command": command, "args": args}
+    return {"command": hud_dev[0], "args": [*hud_dev[1:], "--stdio"]}
 
 
 @pytest.mark.parametrize("client", CLIENTS)

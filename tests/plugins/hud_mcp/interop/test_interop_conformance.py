@@ -6,7 +6,8 @@ fails and is not listed there, and on what is listed there and passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ STABLE, NEXT = "@modelcontextprotocol/conformance", "conformance-next"
 
 
 @pytest.fixture(scope="module")
-def url(peers: Any, serve: Callable[..., list[str]]) -> Iterator[str]:
-    with peers.serving(*serve("conformance_env", "http")) as url:
+def url(peers: Any) -> Iterator[str]:
+    with peers.serving(sys.executable, str(HERE / "conformance_env.py"), "{port}") as url:
         yield url
 
 

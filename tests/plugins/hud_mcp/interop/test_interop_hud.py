@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ CASES: list[tuple[str, Any, str, float]] = [
 ]
 
 
-def test_its_client_gets_the_right_rewards_from_our_server(peers: Any, serve: Callable[..., list[str]]) -> None:
-    with peers.serving(*serve("letters_env", "http")) as url:
+def test_its_client_gets_the_right_rewards_from_our_server(peers: Any, hud_dev: list[str]) -> None:
+    with peers.serving(*hud_dev, "--port", "{port}") as url:
         asked = json.dumps([case[:3] for case in CASES])
         reports = peers.report(peers.python("hud", "clients/hud_client.py", url, asked))
     rewards = [(*case[:3], report["reward"]) for case, report in zip(CASES, reports, strict=True)]
@@ -65,7 +65,7 @@ ITS_CASES = [
 
 
 @pytest.fixture(scope="module")
-def hud_dev(peers: Any) -> Iterator[str]:
+def its_hud_dev(peers: Any) -> Iterator[str]:
     command = peers.program("hud", "hud", "dev", "hud_letters:env", "--port", "{port}")
     with peers.serving(*command, cwd=HERE / "servers") as url:
         yield url
@@ -73,9 +73,9 @@ def hud_dev(peers: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize(("scenario", "expected", "answer", "reward"), ITS_CASES)
 async def test_our_client_gets_the_right_reward_from_its_server(
-    hud_dev: str, scenario: str, expected: Any, answer: str, reward: float
+    its_hud_dev: str, scenario: str, expected: Any, answer: str, reward: float
 ) -> None:
-    async with MCPBackend().open(EnvRef("letters", "mcp", {"url": hud_dev})) as session:
+    async with MCPBackend().open(EnvRef("letters", "mcp", {"url": its_hud_dev})) as session:
         prompt = await session.setup(scenario, {"expected": expected})
         assert str(expected) in prompt.text
         assert (await session.call_tool("add", a=2, b=3)).text == "5"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from hud_core.environment.session import Session
@@ -71,6 +72,10 @@ async def test_the_everything_server_works(peers: Any) -> None:
         image = await session.call_tool("get-tiny-image")
         assert any(isinstance(block, ImageContent) for block in image.content)
         assert (await session.call_tool("get-sum", a="two", b=3)).is_error
+        with anyio.move_on_after(0.5) as scope:
+            await session.call_tool("trigger-long-running-operation", duration=60, steps=600)
+        assert scope.cancelled_caught
+        assert "again" in (await session.call_tool("echo", message="again")).text
 
 
 async def test_the_filesystem_server_works(peers: Any, tmp_path: Path) -> None:

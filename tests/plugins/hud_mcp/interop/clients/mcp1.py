@@ -8,6 +8,7 @@ import json
 import sys
 from typing import Any
 
+import anyio
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
@@ -53,8 +54,13 @@ async def main(target: dict[str, Any]) -> dict[str, Any]:
         if isinstance(getattr(message, "root", None), ToolListChangedNotification):
             told.set()
 
-    async with opened as (read, write, *_), ClientSession(read, write, message_handler=listen) as session:
-        return await report(session, told)
+    reports = []
+    try:
+        async with opened as (read, write, *_), ClientSession(read, write, message_handler=listen) as session:
+            reports.append(await report(session, told))
+    except* anyio.BrokenResourceError:
+        pass  # from the SDK, where more word of a change arrives over stdio while it closes
+    return reports[0]
 
 
 print(json.dumps(asyncio.run(main(json.loads(sys.argv[1])))))
