@@ -32,7 +32,7 @@ REASON_SECONDS = 1.0
 _LOST_TEXTS = ("Connection closed", "SSE stream ended", "SSE stream failed", "Session terminated", "Session not found")
 
 
-class LostError(BackendError):
+class ConnectionLostError(BackendError):
     """The connection to a server broke."""
 
 
@@ -198,7 +198,7 @@ class Connection:
             repeatable: Whether it may be sent again over a new connection when this one breaks. Never for tool calls.
 
         Raises:
-            LostError: The connection broke.
+            ConnectionLostError: The connection broke.
             MCPError: The server answered with an error.
         """
         live = self._live
@@ -207,7 +207,7 @@ class Connection:
             raise BackendError(msg)
         try:
             return await self._send(live, request)
-        except LostError:
+        except ConnectionLostError:
             is_replaceable = self._opener.can_reopen and not (self.is_bound and live.has_session)
             if not (repeatable and is_replaceable) or self._group is None:
                 raise
@@ -231,13 +231,13 @@ class Connection:
         """Whether an error says that the connection is gone; the SDK has a code for it that servers use, too."""
         return live.ended.is_set() or live.link.is_gone() or error.message.startswith(_LOST_TEXTS)
 
-    async def _lost(self, live: _Live, error: Exception | None) -> LostError:
+    async def _lost(self, live: _Live, error: Exception | None) -> ConnectionLostError:
         with anyio.move_on_after(REASON_SECONDS):
             await live.link.settle()
             if live.link.breaks_with_error:
                 await live.ended.wait()
         failure = self._opener.failure(live.link, live.error or error)
-        return LostError(f"the connection broke: {failure}")
+        return ConnectionLostError(f"the connection broke: {failure}")
 
 
 def _version() -> str:

@@ -224,7 +224,8 @@ class StdioOpener(Opener):
         from hud_mcp.client.stdio import StdioTransport
 
         cwd = self._target.options.get("cwd")
-        return StdioLink(StdioTransport(self.name, self._command, env=self._env, cwd=cwd and str(cwd)))
+        env, self._env = self._env, {}  # the harness's capability is in it, and nobody needs it again
+        return StdioLink(StdioTransport(self.name, self._command, env=env, cwd=cwd and str(cwd)))
 
     def failure(self, link: Link, error: Exception | None) -> HudError:
         """Say what failed; a command that is not there will not be there the next time."""

@@ -67,6 +67,7 @@ class StdioTransport:
         self._process = await anyio.open_process(
             self._command, env=self._env, cwd=self._cwd, start_new_session=True
         )  # no checkpoint from here to the task group: a cancellation would leave the process behind
+        self._env = {}  # as for its opener: what was secret in it is the process's alone
         incoming, self._read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         self._write, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
         self._group = anyio.create_task_group()

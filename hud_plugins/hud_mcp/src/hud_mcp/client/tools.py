@@ -13,7 +13,7 @@ from hud_core.errors import BackendError
 from hud_core.model.tools import ToolResult
 from hud_core.trace import log_line
 from hud_mcp import wire
-from hud_mcp.client.connection import Connection, LostError, text_of
+from hud_mcp.client.connection import Connection, ConnectionLostError, text_of
 from hud_mcp.client.convert import result_from, tool_from
 
 if TYPE_CHECKING:
@@ -85,14 +85,14 @@ class MCPTools:
         """Call a tool, once: a call that gets lost is never sent again.
 
         Raises:
-            LostError: The connection broke.
+            ConnectionLostError: The connection broke.
         """
         if self._is_hidden(call.name):
             return unknown_tool(call, [tool.name for tool in await self.list_tools()])
         self._connection.is_bound |= self.episode is None
         try:
             return result_from(await self._connection.ask(lambda client: self._call(client, call)), call.id)
-        except LostError:
+        except ConnectionLostError:
             raise
         except MCPError as error:
             return ToolResult.error(f"tool {call.name!r}: {text_of(error)}", call.id)
