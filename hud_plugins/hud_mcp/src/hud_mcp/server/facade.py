@@ -151,5 +151,9 @@ def mount(environment: Environment, server: Any, prefix: str | None = None) -> N
     """
     if isinstance(server, Environment):
         include_router(environment, server, prefix)
-    else:
-        environment.connect_server(server, prefix=prefix)
+        return
+    connect = getattr(environment, "connect_server", None)
+    if connect is None:
+        msg = f"mount takes an Environment or MCPRouter here, got {type(server).__name__}"
+        raise DefinitionError(msg)
+    connect(server, prefix=prefix)
