@@ -11,7 +11,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hud_mcp.client.backend import MCPBackend
 from mcp.server.mcpserver import MCPServer
 
 from hud_core.errors import ArgumentError, BackendError, ConfigError, GraderError, SetupError
@@ -21,6 +20,7 @@ from hud_core.model.events import LogLine
 from hud_core.model.task import EnvRef
 from hud_core.testing.processes import descendants, is_running
 from hud_core.trace import Recorder, current_recorder
+from hud_mcp.client.backend import MCPBackend
 
 SERVER = Path(__file__).parent / "servers" / "everything.py"
 PATIENCE = 20.0

@@ -8,11 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hud_mcp.client.backend import MCPBackend
 
 from hud_core.model.task import EnvRef
 from hud_core.testing import BackendContract
 from hud_core.testing.environments import contract
+from hud_mcp.client.backend import MCPBackend
 
 # On trio, the SDK's HTTP client leaves a generator of its own behind, half-read; nothing else warns here.
 pytestmark = [

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from hud_mcp.client.backend import MCPBackend
 
 from hud_core.errors import BackendError, ConfigError, SetupError
 from hud_core.model.content import ImageContent
 from hud_core.model.task import EnvRef
+from hud_mcp.client.backend import MCPBackend
 
 # On trio, the HTTP client leaves a generator of its own behind, half-read; nothing else warns here.
 pytestmark = [

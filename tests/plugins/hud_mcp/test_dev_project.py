@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hud_mcp.reload import Project, Target, find_target
 
 from hud_core.environment.environment import Environment
 from hud_core.errors import ConfigError
+from hud_mcp.reload import Project, Target, find_target
 
 Write = Callable[..., None]
 

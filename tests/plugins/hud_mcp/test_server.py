@@ -9,11 +9,11 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hud_mcp.server import EnvironmentServer
 from mcp import Client, MCPError
 
 from hud_core import Environment
 from hud_core.errors import ConfigError
+from hud_mcp.server import EnvironmentServer
 
 
 def _load(name):

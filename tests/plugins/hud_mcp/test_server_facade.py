@@ -8,13 +8,13 @@ import sys
 
 import anyio
 import pytest
-from hud_mcp.server import EnvironmentServer
 from mcp import Client, MCPError, StdioServerParameters
 
 from hud.server import MCPRouter, MCPServer
 from hud_core import Environment
 from hud_core.errors import ConfigError, DefinitionError
 from hud_core.model.content import ImageContent, Message, TextContent
+from hud_mcp.server import EnvironmentServer
 
 SCRIPT = '''
 import sys

@@ -11,7 +11,6 @@ from pathlib import Path
 import anyio
 import httpx2
 import pytest
-from hud_mcp.server import EnvironmentServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client, MCPError
@@ -19,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from hud_core.errors import ConfigError
+from hud_mcp.server import EnvironmentServer
 
 
 def _load(name):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 import anyio
-from hud_mcp.server import EnvironmentServer
 
 from hud_core.testing.environments import contract
+from hud_mcp.server import EnvironmentServer
 
 if __name__ == "__main__":
     server = EnvironmentServer(contract)
