@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from hud_core.environment.environment import Environment
-from hud_core.errors import ArgumentError, DefinitionError
+from hud_core.errors import ArgumentError, DefinitionError, SetupError
 from hud_core.model.task import Task
 
 
@@ -221,3 +221,17 @@ def test_a_chat_scenario_takes_messages(env: Environment) -> None:
         yield 1
 
     assert talk.options.chat
+
+
+async def test_a_scenario_of_another_environment_is_not_taken_for_ones_own() -> None:
+    env = Environment("mine")
+
+    @env.scenario()
+    async def ask(word: str):
+        yield word
+        yield 1.0
+
+    assert env("mine:ask", word="a").scenario == "ask"
+    assert env("theirs:ask", other=1).scenario == "theirs:ask"
+    with pytest.raises(SetupError, match="has no scenario 'theirs:ask'"):
+        await env.session().setup("theirs:ask", {"word": "a"})

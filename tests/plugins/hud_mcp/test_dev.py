@@ -18,6 +18,8 @@ import anyio
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
 
+pytestmark = pytest.mark.slow  # each starts servers as processes of their own
+
 ENV = """
     from hud import Environment
     from tools.letters import version

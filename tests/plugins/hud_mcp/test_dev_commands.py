@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each starts servers as processes of their own
+
 ENV = """
     from hud import Environment
 

@@ -13,6 +13,8 @@ from hud_core.environment.environment import Environment
 from hud_core.errors import ConfigError
 from hud_mcp.reload import Project, Target, find_target
 
+pytestmark = pytest.mark.slow  # each starts servers as processes of their own
+
 Write = Callable[..., None]
 
 

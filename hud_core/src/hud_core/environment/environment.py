@@ -168,8 +168,8 @@ class Environment(Serves):
         Raises:
             ArgumentError: The scenario is declared here and does not take these arguments.
         """
-        _, _, name = (scenario or "").rpartition(":")
-        if name in self.scenarios:
+        owner, _, name = (scenario or "").rpartition(":")
+        if name in self.scenarios and owner in ("", self.name):
             return self.scenarios[name].bind(args)
         return Task(env=self, scenario=scenario, args=args)
 

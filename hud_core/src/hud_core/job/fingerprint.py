@@ -56,8 +56,9 @@ def _digests(env: object, scenario: str | None) -> tuple[str | None, str | None]
     """Digest an environment's tools with the setup of a scenario, and that scenario's grading."""
     if not isinstance(env, Environment):
         return None, None
-    handle = env.scenarios.get((scenario or "").rpartition(":")[2])
-    if handle is None:
+    owner, _, name = (scenario or "").rpartition(":")
+    handle = env.scenarios.get(name)
+    if handle is None or owner not in ("", env.name):
         return env.digest(), None
     return digest(env.digest(), handle.digests.setup), handle.digests.grading
 

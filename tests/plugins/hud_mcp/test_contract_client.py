@@ -16,6 +16,7 @@ from hud_mcp.client.backend import MCPBackend
 
 # On trio, the SDK's HTTP client leaves a generator of its own behind, half-read; nothing else warns here.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:.*(EventSource|ByteStream):pytest.PytestUnraisableExceptionWarning"),
 ]
