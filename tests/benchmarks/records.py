@@ -113,8 +113,7 @@ def finished(folder: Path) -> list[Row]:
 
 
 def measure() -> list[Row]:
-    """Measure every row of this module, with the collector set as the `hud` command sets it."""
-    gc.set_threshold(50_000)
+    """Measure every row of this module."""
     with tempfile.TemporaryDirectory() as folder:
         return [*task_rows(Path(folder)), *finished(Path(folder))]
 
