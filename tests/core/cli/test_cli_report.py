@@ -63,7 +63,7 @@ def test_an_interval_is_told_where_there_is_one() -> None:
 
 def test_without_a_score_there_is_no_mean() -> None:
     told = text(job([[None]]))
-    assert "no mean: none of 1 rollouts has a score" in told
+    assert "no mean: the rollout has no score" in told
     assert "0/1 (0%), bounds 0.000 to 1.000" in told
     assert "pass" not in told
 

@@ -98,9 +98,14 @@ def _outcome(rollout: Rollout) -> str:
 
 def _mean(summary: Summary) -> str:
     if summary.mean is None:
-        return f"no mean: none of {summary.total:,} rollouts has a score"
+        missing = "the rollout has no" if summary.total == 1 else f"none of {summary.total:,} rollouts has a"
+        return f"no mean: {missing} score"
     interval = f", 95% interval {_range(*summary.interval)}" if summary.interval else ""
     return f"{summary.mean:.3f} over {summary.scored:,} scored{interval}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _range(low: float, high: float) -> str:
@@ -109,7 +114,8 @@ def _range(low: float, high: float) -> str:
 
 def _facts(job: Job) -> Iterator[tuple[str, str]]:
     summary = job.summary()
-    yield "total", f"{summary.total:,} rollouts of {len({rollout.task_index for rollout in job.rollouts}):,} tasks"
+    tasks = len({rollout.task_index for rollout in job.rollouts})
+    yield "total", f"{_counted(summary.total, 'rollout')} of {_counted(tasks, 'task')}"
     yield "mean", _mean(summary)
     bounds = (
         "" if summary.lower is None or summary.upper is None else f", bounds {_range(summary.lower, summary.upper)}"

@@ -117,20 +117,20 @@ def _row(path: Path) -> dict[str, Any]:
 def _print_list(found: list[dict[str, Any]]) -> None:
     from hud.cli.table import render
 
-    header = ("run", "started", "source", "agent", "state", "scored", "mean")
+    header = ("run", "source", "agent", "scored", "mean", "state", "started")  # what matters least is cut first
     rows = [
         (
             row["id"],
-            _time(row["started"]),
             row["name"] or row["source"] or "",
             ", ".join(dict.fromkeys(row["agents"])),
-            row["state"],
             f"{row['summary']['scored']:,}/{row['total']:,}",
             "-" if row["summary"]["mean"] is None else f"{row['summary']['mean']:.3f}",
+            row["state"],
+            _time(row["started"]),
         )
         for row in found
     ]
-    for line in render(header, rows, ink=Ink(sys.stdout), width=width_of(sys.stdout), right="lllllrr", flexible=2):
+    for line in render(header, rows, ink=Ink(sys.stdout), width=width_of(sys.stdout), right="lllrrll", flexible=1):
         emit(line)
 
 
