@@ -65,8 +65,8 @@ class Connection:
         self._group: TaskGroup | None = None
         self._live: _Live | None = None
         self._leaving = anyio.Event()
-        self.tool_changes = 0
-        """How often the server said that its list of tools changed."""
+        self._tool_changes = 0
+        self._is_followed = anyio.Event()
         self.is_bound = False
         """Whether the server keeps something for this connection's session, which a new one would not have."""
 
@@ -77,6 +77,12 @@ class Connection:
     def name(self) -> str:
         """What the log calls the server."""
         return self._opener.name
+
+    @property
+    def tool_changes(self) -> int:
+        """How often the server said that its list of tools changed, since the first look at this."""
+        self._is_followed.set()
+        return self._tool_changes
 
     async def __aenter__(self) -> Self:
         self._group = anyio.create_task_group()
@@ -100,6 +106,7 @@ class Connection:
         if group is None:
             return
         self._leaving.set()
+        self._is_followed.set()
         if live is not None:
             if live.client is None:
                 live.scope.cancel()
@@ -167,6 +174,9 @@ class Connection:
         if client.session.discover_result is None or tools is None or not tools.list_changed:
             await self._leaving.wait()
             return
+        await self._is_followed.wait()  # listening takes a stream of its own, which most rollouts do without
+        if self._leaving.is_set():
+            return
         async with anyio.create_task_group() as group:
             group.start_soon(self._listen, client)
             await self._leaving.wait()
@@ -176,13 +186,13 @@ class Connection:
         try:
             async with client.listen(tools_list_changed=True) as changes:
                 async for _ in changes:
-                    self.tool_changes += 1
+                    self._tool_changes += 1
         except (MCPError, RuntimeError, TimeoutError) as error:  # an extra: what it would have told is merely late
             log_line(f"changes of the tools are not followed: {describe(error)}", source=self.name)
 
     async def _notice(self, message: IncomingMessage) -> None:
         if isinstance(message, types.ToolListChangedNotification):
-            self.tool_changes += 1
+            self._tool_changes += 1
 
     async def _log(self, params: types.LoggingMessageNotificationParams) -> None:
         text = params.data if isinstance(params.data, str) else str(params.data)

@@ -47,7 +47,13 @@ def result_from(result: types.CallToolResult, call_id: str) -> ToolResult:
 
 def blocks_from(blocks: Iterable[Any]) -> tuple[Content, ...]:
     """Read content blocks; one of a kind that the kernel does not know is its JSON text."""
-    return tuple(as_block(block) or TextContent(text=block.model_dump_json(by_alias=True)) for block in blocks)
+    return tuple(map(_block_from, blocks))
+
+
+def _block_from(block: Any) -> Content:  # noqa: ANN401  the SDK's, of any kind
+    if block.type == "text":  # nearly all of them; `as_block` looks for what this knows
+        return TextContent(text=block.text)
+    return as_block(block) or TextContent(text=block.model_dump_json(by_alias=True))
 
 
 def prompt_from(result: types.GetPromptResult) -> Prompt:
