@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hud_core.errors import ConfigError
 from hud_mcp import wire
@@ -12,7 +12,7 @@ from hud_mcp.server.run import running
 from hud_mcp.server.surface import Surface
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from mcp.server import Server
@@ -74,7 +74,7 @@ class EnvironmentServer:
         self._runs: set[ServerRun] = set()
         surface = Surface(harness or os.environ.pop(wire.HARNESS_VARIABLE, None))
         self.lowlevel: Server[ServerRun] = surface.server(
-            name or environment.name, environment.instructions, self._lifespan
+            name or environment.name, environment.instructions, self._lifespan, self._schema
         )
         """The SDK's server, for clients in this process: ``mcp.Client(server.lowlevel)``."""
 
@@ -137,6 +137,10 @@ class EnvironmentServer:
             hosts = LOOPBACK_HOSTS
         policy = Policy(token=self._token, hosts=hosts, origins=self.allowed_origins)
         return make_app(self, policy, path=path, stateless=stateless)
+
+    def _schema(self, name: str) -> Mapping[str, Any] | None:
+        found = self.environment.tool_functions.get(name)
+        return None if found is None else found.tool.input_schema
 
     def _lifespan(self, _: Server[ServerRun]) -> AbstractAsyncContextManager[ServerRun]:
         from contextlib import asynccontextmanager
