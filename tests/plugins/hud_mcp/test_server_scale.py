@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import importlib.util
+import json
+import resource
 import socket
+import ssl
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
+import httpx2
+import mcp_types as types
 import pytest
 import uvicorn
 from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server.connection import Connection
+from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.shared import _otel
 from opentelemetry import trace
 
+from hud_core.model.evaluation import Answer
 from hud_core.model.task import EnvRef
 from hud_mcp.client.backend import MCPBackend
-from hud_mcp.server import EnvironmentServer
+from hud_mcp.server import EnvironmentServer, http
+from hud_mcp.server.episodes import Episode
 from hud_mcp.server.surface import Surface
 
 
@@ -30,7 +43,9 @@ def _load(name):
 
 
 serving = _load("serving")
-make_environment, over_http = serving.make_environment, serving.over_http
+Log, make_environment, over_http = serving.Log, serving.make_environment, serving.over_http
+raw_client = _load("raw_client")
+CHUNKS_END, connect = raw_client.CHUNKS_END, raw_client.connect
 PATIENCE = 30.0
 
 
@@ -102,3 +117,229 @@ async def test_nobody_listens_for_changes_until_somebody_looks(monkeypatch):
                 while not listened:
                     await anyio.sleep(0.01)
             assert session.tools.revision == before
+
+
+# --- many at once -----------------------------------------------------------------------------------------------------
+
+
+def alive():
+    """How many tasks there are, and open files."""
+    return len(asyncio.all_tasks()), sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def left_behind():
+    """What of the sessions is still alive in this process."""
+    gc.collect()
+    kinds = (Episode, Connection, StreamableHTTPServerTransport)
+    return [found for found in gc.get_objects() if isinstance(found, kinds)]
+
+
+async def until(holds):
+    with anyio.fail_after(PATIENCE):
+        while not holds():
+            await anyio.sleep(0.02)
+
+
+@pytest.fixture
+def many_files():
+    """Let this process open as many sockets as both ends of the sessions are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 8192)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def modern_episode(stack, url, backend, text, go):
+    """An episode by our client; gives its reward."""
+    session = await stack.enter_async_context(backend.open(EnvRef("letters", "mcp", {"url": url})))
+    await session.setup("echo", {"expected": text})
+    await go()
+    assert (await session.call_tool("add", a=1, b=len(text))).text == str(1 + len(text))
+    return (await session.grade(Answer(text=text))).reward
+
+
+async def legacy_episode(stack, url, context, text, go):
+    """An episode by a client of the handshake era, which its session's header alone tells from others."""
+    http = await stack.enter_async_context(httpx2.AsyncClient(verify=context))
+    client = await stack.enter_async_context(Client(streamable_http_client(url, http_client=http), mode="legacy"))
+    await client.get_prompt("letters:echo", {"expected": text})
+    await go()
+    assert (await client.call_tool("add", {"a": 1, "b": len(text)})).content[0].text == str(1 + len(text))
+    await submit(client, "echo", text)
+    return json.loads((await client.read_resource("letters:echo")).contents[0].text)["reward"]
+
+
+async def submit(client, scenario, answer):
+    """Submit an answer. Not by the client's call_tool: that wants to see the tool listed, and logs that it is not."""
+    params = types.CallToolRequestParams(name="_hud_submit", arguments={"scenario": scenario, "answer": answer})
+    await client.session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
+
+
+@pytest.mark.slow
+async def test_five_hundred_sessions_at_once_are_served_and_leave_nothing(many_files):
+    number, rewards, waiting, all_set_up = 500, [], [], anyio.Event()
+    server, backend, context = EnvironmentServer(make_environment()), MCPBackend(), ssl.create_default_context()
+
+    async def arrive():
+        waiting.append(1)
+        if len(waiting) == number:
+            assert len(run.episodes) == number
+            all_set_up.set()
+        await all_set_up.wait()
+
+    async def one(index, go=arrive):
+        async with AsyncExitStack() as stack:
+            kind, own = (legacy_episode, context) if index % 2 else (modern_episode, backend)
+            rewards.append(await kind(stack, url, own, f"number {index}", go))
+
+    async with over_http(server) as url:
+        await one(0, anyio.lowlevel.checkpoint)
+        await one(1, anyio.lowlevel.checkpoint)
+        (run,) = server._runs
+        await until(lambda: not left_behind())
+        rewards.clear()
+        before = alive()
+        async with anyio.create_task_group() as tasks:
+            for index in range(number):
+                tasks.start_soon(one, index)
+        assert rewards == [1.0] * number
+        await until(lambda: all(now <= then for now, then in zip(alive(), before, strict=True)))
+        await until(lambda: not left_behind())
+        assert not len(run.episodes)
+        assert not run.episodes._open
+        assert not run.episodes._latest
+        assert not run.connections
+
+
+# --- clients that vanish ----------------------------------------------------------------------------------------------
+
+
+async def vanish_in_episode(url, number, waits):
+    """Set an episode up, perhaps call a tool of it that never returns, and vanish."""
+    client = await connect(url)
+    if number % 2:
+        await client.begin_legacy()
+        await client.ask_legacy("prompts/get", "letters:count", {"word": f"w{number}"})
+        assert "How many" in await client.read_until(CHUNKS_END)
+        if waits:
+            await client.ask_legacy("tools/call", "wait", {})
+    else:
+        await client.ask_modern("prompts/get", "letters:count", {"word": f"w{number}"})
+        answer = await client.read_until(b"}")
+        handle = answer.partition('hud/episode":"')[2].partition('"')[0]
+        assert handle
+        if waits:
+            await client.ask_modern("tools/call", "wait", {}, **{"hud/episode": handle})
+    return client
+
+
+@pytest.mark.slow
+async def test_a_thousand_clients_that_vanish_leave_nothing():
+    log, number = Log(), 1000
+    server = EnvironmentServer(make_environment(log), episode_ttl=2.0)
+    async with over_http(server) as url:
+        (run,) = server._runs
+        client = await vanish_in_episode(url, 1, waits=False)  # what is there from the first request on
+        client.vanish()
+        await until(lambda: not left_behind())
+        before = alive()
+        for start in range(0, number, 50):
+            clients = [await vanish_in_episode(url, index, waits=index % 4 > 1) for index in range(start, start + 50)]
+            await until(lambda begun=start // 2 + 24: log.lines.count("waiting") >= begun)
+            for client in clients:
+                client.vanish()
+        await until(lambda: not log.open)
+        await until(lambda: all(now <= then for now, then in zip(alive(), before, strict=True)))
+        await until(lambda: not left_behind())
+        assert log.lines.count("waiting") == log.lines.count("no longer waiting") == number // 2
+        assert not len(run.episodes)
+        assert not run.episodes._latest
+        assert not run.connections
+
+
+# --- sockets that stand still -----------------------------------------------------------------------------------------
+
+BIG = 8_000_000
+
+
+@pytest.fixture
+def short_patience(monkeypatch):
+    """Wait less long for clients that do nothing."""
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.4)
+    monkeypatch.setattr(http, "STUCK_SECONDS", 0.4)
+
+
+def with_big_results():
+    env = make_environment()
+
+    @env.tool
+    async def big() -> str:
+        """Give a lot."""
+        return "x" * BIG
+
+    return env
+
+
+async def test_half_open_sockets_are_dropped_and_take_nobodys_place(servers, short_patience):
+    server = EnvironmentServer(make_environment(), max_sessions=30)
+    async with over_http(server) as url, Client(url) as other:
+        silent = [await connect(url) for _ in range(30)]
+        begun = [await connect(url) for _ in range(30)]
+        for client in begun:
+            await client.stream.send(b"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\nx-")
+        halves = [await connect(url) for _ in range(30)]  # each would be a session of the handshake era
+        for client in halves:
+            await client.send(b'{"jsonrpc": "2.0", "id": 1', length=200)
+        assert (await other.call_tool("add", {"a": 1, "b": 2})).content[0].text == "3"
+        for client in halves:
+            answer = await client.read_until(b" s")
+            assert "408" in answer.splitlines()[0]
+            assert "the body of the request did not arrive within" in answer
+        for client in silent + begun:
+            with anyio.fail_after(PATIENCE), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await client.stream.receive()
+        await until(lambda: len(servers[0].server_state.connections) <= 1)
+        assert (await other.call_tool("add", {"a": 1, "b": 2})).content[0].text == "3"
+        late = [await connect(url) for _ in range(30)]
+        for client in late:
+            await client.begin_legacy()
+            client.vanish()
+        for client in silent + begun + halves:
+            await client.stream.aclose()
+
+
+async def test_clients_that_do_not_read_are_dropped_and_others_are_unharmed(servers, short_patience):
+    async with over_http(EnvironmentServer(with_big_results(), episode_ttl=1.0)) as url, Client(url) as other:
+        deaf = [await connect(url) for _ in range(10)]
+        for index, client in enumerate(deaf):
+            if index % 2:
+                await client.begin_legacy()
+                await client.ask_legacy("tools/call", "big", {})
+            else:
+                await client.ask_modern("tools/call", "big", {})
+        assert (await other.call_tool("add", {"a": 1, "b": 2})).content[0].text == "3"
+        (server,) = servers
+        stuck = set()
+
+        def all_are_stuck():
+            stuck.update(c for c in server.server_state.connections if c.transport.get_write_buffer_size())
+            return len(stuck) == 10
+
+        await until(all_are_stuck)
+        stuck.clear()
+        await until(lambda: len(server.server_state.connections) <= 1)
+        await until(lambda: not left_behind())
+        assert (await other.call_tool("add", {"a": 1, "b": 2})).content[0].text == "3"
+        for client in deaf:
+            await client.stream.aclose()
+
+
+async def test_a_client_that_reads_slowly_gets_everything(short_patience):
+    async with over_http(EnvironmentServer(with_big_results())) as url:
+        client = await connect(url)
+        await client.ask_modern("tools/call", "big", {})
+        received = 0
+        while received < BIG:
+            received += len(await client.stream.receive(100_000))
+            await anyio.sleep(0.02)
+        await client.stream.aclose()

@@ -239,6 +239,9 @@ class Episodes:
         """End the episodes that nobody uses any more, for as long as the server runs."""
         while True:
             await anyio.sleep(min(self._ttl / 4, SWEEP_SECONDS))
-            for episode in self:
-                if episode.is_older_than(self._ttl):
-                    self.end(episode)
+            self._end_unused()
+
+    def _end_unused(self) -> None:
+        for episode in self:
+            if episode.is_older_than(self._ttl):
+                self.end(episode)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
@@ -20,13 +21,18 @@ from hud_mcp.server.guard import Guard
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from starlette.types import Receive, Scope, Send
+    import uvicorn
+    from starlette.types import Message, Receive, Scope, Send
 
     from hud_mcp.server.environment_server import EnvironmentServer
     from hud_mcp.server.guard import Policy
 
 CLOSE_SECONDS = 2
 """How long uvicorn waits for answers under way when it is stopped."""
+BODY_SECONDS = 30.0
+"""How long the body of a request may take to arrive."""
+STUCK_SECONDS = 30.0
+"""How long a connection may neither ask nor read what it was sent; it is dropped within twice that."""
 
 
 class ServedApp(Starlette):
@@ -50,8 +56,25 @@ class _Endpoint:
         if self._manager._task_group is None:  # noqa: SLF001  the SDK would answer with a bare 500
             text = "the MCP app's lifespan is not running; give the outer application lifespan=app.lifespan"
             await PlainTextResponse(text, 503)(scope, receive, send)
-            return
-        await self._serve(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self._serve_in_time(scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, unless its body does not arrive: a new session takes its place before it is read."""
+        with anyio.move_on_after(BODY_SECONDS) as arriving:
+
+            async def watched() -> Message:
+                message = await receive()
+                if not message.get("more_body"):
+                    arriving.deadline = math.inf
+                return message
+
+            await self._serve(scope, watched, send)
+        if arriving.cancelled_caught:
+            text = f"the body of the request did not arrive within {BODY_SECONDS:g} s"
+            await PlainTextResponse(text, 408, {"connection": "close"})(scope, receive, send)
 
 
 def make_app(server: EnvironmentServer, policy: Policy, *, path: str, stateless: bool) -> ServedApp:
@@ -97,7 +120,7 @@ async def serve(app: ServedApp, host: str, port: int) -> None:
 
     listener = _bind(host, port)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=CLOSE_SECONDS
+        app, log_level="warning", access_log=False, lifespan="on", ws="none", timeout_graceful_shutdown=CLOSE_SECONDS
     )
     server = uvicorn.Server(config)
     # Who runs this decides what signals mean.
@@ -105,16 +128,35 @@ async def serve(app: ServedApp, host: str, port: int) -> None:
     with listener:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_when_cancelled, server)
+            tasks.start_soon(_drop_stuck, server)
             with anyio.CancelScope(shield=True):  # uvicorn stops by a flag, and then closes its connections in order
                 await server.serve(sockets=[listener])
             tasks.cancel_scope.cancel()
 
 
-async def _stop_when_cancelled(server: object) -> None:
+async def _stop_when_cancelled(server: uvicorn.Server) -> None:
     try:
         await anyio.sleep_forever()
     finally:
-        server.should_exit = True  # type: ignore[attr-defined]
+        server.should_exit = True
+
+
+async def _drop_stuck(server: uvicorn.Server) -> None:
+    """Drop connections that nothing happens on: uvicorn would keep them, and what they do not read, for ever."""
+    before: dict[Any, object] = {}
+    while True:
+        await anyio.sleep(STUCK_SECONDS)
+        now = {connection: _standstill(connection) for connection in server.server_state.connections}
+        for connection, standstill in now.items():
+            if standstill is not None and before.get(connection) == standstill:
+                connection.transport.abort()
+        before = now
+
+
+def _standstill(connection: Any) -> object:  # noqa: ANN401  one of uvicorn's protocols
+    """Say where a connection stands that waits for its client, to ask or to read; None while it waits for us."""
+    unread, cycle = connection.transport.get_write_buffer_size(), connection.cycle
+    return (cycle, unread) if unread or cycle is None or cycle.response_complete else None
 
 
 def _bind(host: str, port: int) -> socket.socket:
