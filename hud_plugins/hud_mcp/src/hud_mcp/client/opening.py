@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx2
 
 from hud_core.errors import BackendError, ConfigError, HudError, describe
+from hud_mcp.client.options import MAX_MESSAGE
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import AsyncIterator
 
-    import httpx2
     from mcp.client._transport import Transport
     from mcp.server import Server
     from mcp.server.mcpserver import MCPServer
@@ -100,7 +102,6 @@ class HttpLink(Link):
     breaks_with_error = True
 
     def __init__(self, target: Target, headers: dict[str, str], context: ssl.SSLContext) -> None:
-        import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
         self.status = 0
@@ -112,14 +113,13 @@ class HttpLink(Link):
             timeout=httpx2.Timeout(target.connect_timeout, read=None),
             event_hooks={"response": [self._look]},
         )
-        super().__init__(
-            _Closing(
-                self._client, streamable_http_client(target.value, http_client=self._client, max_sse_event_size=None)
-            )
-        )
+        transport = streamable_http_client(target.value, http_client=self._client, max_sse_event_size=MAX_MESSAGE)
+        super().__init__(_Closing(self._client, transport))
 
     async def _look(self, response: httpx2.Response) -> None:
         self.status = response.status_code
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):  # the SDK bounds its events
+            response.stream = _Bounded(response.stream)
         if response.is_success:
             self._refusal = ""
             return
@@ -131,6 +131,29 @@ class HttpLink(Link):
     def account(self) -> str:
         """Say what the server answered last, if it was a refusal."""
         return self._refusal
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A response that breaks when it is larger than a message may be. No generator: see `stdio._Lines`."""
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401  of the two kinds of streams that responses have, one
+        self._stream = stream
+        self._left = MAX_MESSAGE
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._chunks = aiter(self._stream)
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk: bytes = await anext(self._chunks)
+        self._left -= len(chunk)
+        if self._left < 0:
+            msg = f"a message of more than {MAX_MESSAGE} bytes"
+            raise httpx2.ReadError(msg)
+        return chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 class _Closing:

@@ -29,6 +29,8 @@ KINDS = {
 """The option that says what to connect to, and the options that go with it."""
 IGNORED = frozenset({"type", "transport", "disabled", "description"})
 """What client configs carry beside the options that matter here."""
+MAX_MESSAGE = 256 << 20
+"""Bytes of one message from a server; one that sends more, or never ends a message, is broken."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 

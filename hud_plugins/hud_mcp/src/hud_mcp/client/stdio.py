@@ -19,6 +19,7 @@ from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 
 from hud_core.trace import log_line
+from hud_mcp.client.options import MAX_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 EXIT_SECONDS = 2.0
 """How long a server may take to end after its stdin is closed, and again after SIGTERM."""
-MAX_MESSAGE = 256 << 20
-"""Bytes of one message; a server that writes more without a line end is broken."""
 KEPT_LINES = 20
 """Lines of stderr that error messages show."""
 MAX_LINE = 2000
@@ -113,11 +112,15 @@ class StdioTransport:
     async def _receive(self, process: Process, incoming: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         assert process.stdout is not None  # noqa: S101  opened with a pipe
         async with incoming:
-            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ValueError):
+            try:
                 async for line in _Lines(process.stdout, MAX_MESSAGE, is_strict=True):
                     message = self._message(line)
                     if message is not None:
                         await incoming.send(message)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                pass  # the rollout, or the process, has ended
+            except ValueError as error:
+                self._keep(f"(stdout) {error}")
         await _drain(process.stdout)  # so that a server that still writes can come to its end
 
     def _message(self, line: bytes) -> SessionMessage | None:
