@@ -343,3 +343,24 @@ async def test_a_client_that_reads_slowly_gets_everything(short_patience):
             received += len(await client.stream.receive(100_000))
             await anyio.sleep(0.02)
         await client.stream.aclose()
+
+
+async def test_more_calls_at_once_than_a_pool_has_connections():
+    env, number, arrived, all_here = make_environment(), 150, [], anyio.Event()
+
+    @env.tool
+    async def meet() -> int:
+        """Wait for all the others."""
+        arrived.append(1)
+        if len(arrived) == number:
+            all_here.set()
+        await all_here.wait()
+        return len(arrived)
+
+    async with over_http(EnvironmentServer(env)) as url:
+        ref = EnvRef("letters", "mcp", {"url": url, "connect_timeout": 2})
+        async with MCPBackend().open(ref) as session, anyio.create_task_group() as tasks:
+            with anyio.fail_after(PATIENCE):
+                for _ in range(number):
+                    tasks.start_soon(lambda: session.call_tool("meet"))
+                await all_here.wait()

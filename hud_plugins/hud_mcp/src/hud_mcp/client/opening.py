@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hud_mcp.client.options import Target
     from hud_mcp.client.stdio import StdioTransport
 
+KEEP_SECONDS = 3.0
+"""How long an unused connection is kept: less than servers do, often 5 s, so that no call meets one that is closing."""
 MAX_BODY = 2000
 """Characters of a refusal's body that messages show."""
 _REFUSED = (401, 403)
@@ -111,6 +113,8 @@ class HttpLink(Link):
             verify=context,
             # Reading has no limit here: a response may take as long as its request, which has one.
             timeout=httpx2.Timeout(target.connect_timeout, read=None),
+            # As many as there are calls at once: none waits for another's connection.
+            limits=httpx2.Limits(keepalive_expiry=KEEP_SECONDS),
             event_hooks={"response": [self._look]},
         )
         transport = streamable_http_client(target.value, http_client=self._client, max_sse_event_size=MAX_MESSAGE)
