@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 CLOSE_SECONDS = 2
 """How long uvicorn waits for answers under way when it is stopped."""
+KEEP_SECONDS = 20
+"""How long an unused connection is kept: longer than clients do, often 5 s, so that no call meets a closing one."""
 BODY_SECONDS = 30.0
 """How long the body of a request may take to arrive."""
 STUCK_SECONDS = 30.0
@@ -120,7 +122,13 @@ async def serve(app: ServedApp, host: str, port: int) -> None:
 
     listener = _bind(host, port)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="on", ws="none", timeout_graceful_shutdown=CLOSE_SECONDS
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+        timeout_keep_alive=KEEP_SECONDS,
     )
     server = uvicorn.Server(config)
     # Who runs this decides what signals mean.
