@@ -1,0 +1,129 @@
+"""A thousand rollouts at once, each in a process of its own: cancelled, they leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from hud_core import Agent, run
+from hud_core.model.task import EnvRef, Task
+from hud_core.testing.processes import descendants, is_running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Write
+
+    from hud_core.kernel import Kernel
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc"),
+]
+
+ROLLOUTS = 1000
+FILES = 4 * ROLLOUTS
+"""File descriptors that suffice: each rollout takes two sockets and a file in the job, and a few are the job's own."""
+ENV = """
+    import asyncio
+    import os
+    from pathlib import Path
+
+    from hud_core.environment.environment import Environment
+
+    env = Environment("waiting")
+    log = os.open(Path(__file__).with_name("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def note(what):
+        os.write(log, f"{what} {os.getpid()}\\n".encode())  # one write to the end: lines of a thousand stay whole
+
+    @env.tool
+    async def wait() -> None:
+        await asyncio.sleep(600)
+
+    @env.scenario()
+    async def ask():
+        try:
+            note("began")
+            yield "go"
+            yield 1.0
+        finally:
+            note("ended")
+"""
+
+
+class Waiting(Agent):
+    """Waits for good, every other one inside a tool."""
+
+    name = "waiting"
+
+    def __init__(self) -> None:
+        self.began = 0
+        self.running = 0
+
+    async def run(self, prompt, toolbox, *, max_steps):
+        self.began += 1
+        self.running += 1
+        try:
+            if self.began % 2:
+                await toolbox.call_tool("wait")
+            await anyio.sleep_forever()
+        finally:
+            self.running -= 1
+
+
+@pytest.fixture
+def _many_files() -> Iterator[None]:
+    """Allow as many open files as the rollouts need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        pytest.skip(f"the system allows {hard} open files, {FILES} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def noted(log: Path, what: str) -> list[int]:
+    """Give the process ids of those who noted something."""
+    return [int(line.split()[1]) for line in log.read_text("utf-8").splitlines() if line.startswith(what)]
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.usefixtures("_many_files")
+async def test_cancelling_a_thousand_rollouts_in_processes_leaves_nothing(kernel: Kernel, write: Write) -> None:
+    file = write("env.py", ENV)
+    ref = EnvRef("waiting", "process", {"file": str(file)})
+    tasks = [Task(env=ref, scenario="ask", args={}, slug=f"ask-{index}") for index in range(ROLLOUTS)]
+    agent, reached_the_end = Waiting(), False
+    others, before, files = {task.id for task in anyio.get_running_tasks()}, descendants(), open_files()
+    async with anyio.create_task_group() as group:
+
+        async def job() -> None:
+            nonlocal reached_the_end
+            await run(tasks, agent, kernel=kernel, max_concurrent=ROLLOUTS, save=False)
+            reached_the_end = True
+
+        group.start_soon(job)
+        with anyio.fail_after(120):
+            while agent.running < ROLLOUTS:
+                await anyio.sleep(0.05)
+        children = descendants() - before
+        group.cancel_scope.cancel()
+
+    assert not reached_the_end  # cancellation goes through, it is no outcome
+    assert agent.running == 0
+    assert {task.id for task in anyio.get_running_tasks()} <= others
+    began = noted(file.with_name("log"), "began")
+    assert len(set(began)) == len(began) == ROLLOUTS
+    assert sorted(noted(file.with_name("log"), "ended")) == sorted(began)  # each generator was closed, once
+    assert {process.pid for process in children} > set(began)  # the fork server and its children
+    assert [process for process in children if is_running(process)] == []  # nor as a zombie, nor as anybody's orphan
+    assert open_files() <= files
