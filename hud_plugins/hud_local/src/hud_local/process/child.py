@@ -22,18 +22,9 @@ from hud_local.process.messages import Request, Response, decode, decode_answer,
 from hud_local.process.wire import Wire
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Awaitable, Callable
 
     from hud_core.environment.environment import Environment
-
-
-def run_child(environment: Environment, seed: int | None, harness: socket.socket, tools: socket.socket) -> None:
-    """Serve one session; returns when the job has closed it, or is gone."""
-    _seed(seed)
-    loop = asyncio.new_event_loop()
-    child = Child(environment, Wire(harness, loop), Wire(tools, loop))
-    loop.run_until_complete(child.run())  # and no more: the process ends with the loop
 
 
 def _seed(seed: int | None) -> None:
@@ -45,31 +36,45 @@ def _seed(seed: int | None) -> None:
 
 
 class Child:
-    """Serves one session of an environment."""
+    """Serves one session of an environment, on a loop of its own.
 
-    def __init__(self, environment: Environment, harness: Wire, tools: Wire) -> None:
-        self._environment = environment
-        self._session = environment.session()
-        self._harness = harness
-        self._tools = tools
+    It can be made before the process is forked, and used after that.
+
+    Args:
+        loop: The loop, which does not run.
+        harness: The file descriptor of the harness's socket.
+        tools: The file descriptor of the agent's socket.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, harness: int, tools: int) -> None:
+        self._loop = loop
+        self._harness = Wire(harness, loop)
+        self._tools = Wire(tools, loop)
+        self._harness.listen(self._on_harness, self._end)
+        self._tools.listen(self._on_tools, lambda: None)
         self._inbox: asyncio.Queue[Request] = asyncio.Queue()
+        self._calls = asyncio.TaskGroup()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._ready = asyncio.Event()
         self._setup_error: SetupError | None = None
         self._close: Request | None = None
         self._is_closing = False
 
-    async def run(self) -> None:
+    def serve(self, environment: Environment, seed: int | None) -> None:
+        """Serve a session of this environment; returns when the job has closed it, or is gone."""
+        _seed(seed)
+        self._environment = environment
+        self._session = environment.session()
+        self._main = self._loop.create_task(self._run())
+        self._loop.run_until_complete(self._main)  # and no more: the process ends with the loop
+
+    async def _run(self) -> None:
         """Serve, then tear the environment down."""
-        self._main = asyncio.current_task()
         with contextlib.suppress(asyncio.CancelledError):  # `_end` cancels whatever runs, once
-            async with asyncio.TaskGroup() as self._calls:
-                self._harness.listen(self._on_harness, self._end)
-                self._tools.listen(self._on_tools, lambda: None)
+            async with self._calls:
                 await self._initialise()
                 await self._serve()
-        if self._main is not None:
-            self._main.uncancel()
+        self._main.uncancel()
         await self._tear_down()
         self._tools.finish()
         self._harness.finish()
@@ -106,7 +111,7 @@ class Child:
 
     def _end(self) -> None:
         """Cancel what runs, once: its ``finally`` blocks run now, and may await."""
-        if self._is_closing or self._main is None:
+        if self._is_closing:
             return
         self._is_closing = True
         for task in (self._main, *self._running.values()):

@@ -81,6 +81,8 @@ class ForkServer:
                 harness, their_harness = map(stack.enter_context, socket.socketpair())
                 tools, their_tools = map(stack.enter_context, socket.socketpair())
                 output = stack.enter_context(contextlib.closing(Output()))
+                for theirs in (their_harness, their_tools):
+                    theirs.setblocking(False)  # noqa: FBT003  the name says it
                 fds = [their_harness.fileno(), their_tools.fileno(), output.fileno()]
                 number = await self._control.send("fork", encode((name, seed)), fds=fds)
             except OSError as error:

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 
 from hud_core.errors import BackendError
-from hud_local.process.child import run_child
 from hud_local.process.failures import capture
 from hud_local.process.frames import FrameReader, pack_frame
 from hud_local.process.loading import Source, import_sources
 from hud_local.process.messages import Request, Response, decode, decode_request, encode
 from hud_local.process.orphans import Children, adopt_orphans, die_with_parent, load_prctl
+from hud_local.process.template import FDS, Template
 from hud_local.process.warmup import warm_up
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from hud_core.environment.environment import Environment
     from hud_local.process.messages import Failure
 
-FDS = 3
-"""File descriptors of a child: the harness's socket, the agent's socket, the file for its output."""
 TERM_SECONDS = 1.0
 """How long a child has between SIGTERM and SIGKILL."""
 ORPHAN_SECONDS = 3.0
@@ -90,6 +88,7 @@ class Server:
         self._others = self._family.pids()  # what the environment started while it was imported stays
         adopt_orphans(self._prctl)
         self._watch()
+        self._template = Template()
         gc.collect()
         gc.freeze()  # collections in children leave what is here alone, so that its memory stays shared
         while self._children or not self._is_orphaned:
@@ -189,26 +188,28 @@ class Server:
 
     def _fork(self, request: Request, fds: list[int]) -> None:
         try:
+            self._template.fill(fds)
+            for fd in fds:
+                os.close(fd)
             pid = os.fork()
         except OSError as error:
             message = f"cannot fork: {error.strerror}; run fewer rollouts at once, or raise the limit"
             self._respond(request.number, failure=capture(BackendError(message), "fork"))
         else:
             if pid == 0:
-                self._become_child(request, fds)
+                self._become_child(request)
             self._children[pid] = request.number
             with contextlib.suppress(OSError):  # the child does so too; whoever comes first
                 os.setpgid(pid, pid)
-        for fd in fds:
-            os.close(fd)
+        self._template.empty()
 
-    def _become_child(self, request: Request, fds: list[int]) -> NoReturn:
+    def _become_child(self, request: Request) -> NoReturn:
         """Serve a session in this process, which is the child now, and end it."""
         status = 1
         try:
-            self._leave(fds)
+            self._leave()
             name, seed = decode(request.payload)
-            run_child(self._environments[name], seed, socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]))
+            self._template.child.serve(self._environments[name], seed)
             status = 0
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -219,16 +220,15 @@ class Server:
                 sys.stdout.flush()
             os._exit(status)  # no `atexit`: what is registered there is the server's
 
-    def _leave(self, fds: list[int]) -> None:
+    def _leave(self) -> None:
         """Give up in the child what is the server's, and be the head of a process group that can be killed as one."""
         os.setpgid(0, 0)
         die_with_parent(self._prctl, self._pid, signal.SIGKILL)
         adopt_orphans(self._prctl)
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.dup2(fds[2], 1)
-        os.dup2(fds[2], 2)
-        for fd in (fds[2], *self._fds, *self._fds_of_server):
+        os.dup2(self._template.output, 1)
+        os.dup2(self._template.output, 2)
+        for fd in (*self._fds, *self._fds_of_server, self._template.output):
             os.close(fd)
         self._control.close()
 

@@ -6,12 +6,11 @@ has happened once, in memory that children share, instead of in every child.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 import time
 from collections.abc import AsyncGenerator  # noqa: TC003  the scenario's annotations are read
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,20 +20,24 @@ from hud_core.model.tools import ToolCall
 from hud_local.process.child import Child
 from hud_local.process.frames import FrameReader, pack_frame
 from hud_local.process.messages import Request, encode
-from hud_local.process.wire import Wire
+from hud_local.process.template import new_loop
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 def warm_up() -> None:
     """Run a session; back to one thread at the end."""
     before = threading.active_count()
-    ends = [socket.socketpair() for _ in range(2)]
-    try:
-        loop = asyncio.new_event_loop()
-        loop.run_until_complete(_rehearse(loop, *ends))
+    (harness, their_harness), (tools, their_tools) = socket.socketpair(), socket.socketpair()
+    with their_harness, their_tools:
+        their_harness.setblocking(False)  # noqa: FBT003  the name says it
+        their_tools.setblocking(False)  # noqa: FBT003
+        loop = new_loop()
+        job = loop.create_task(_rehearse(loop, harness, tools))
+        Child(loop, their_harness.fileno(), their_tools.fileno()).serve(_environment(), None)
+        loop.run_until_complete(job)
         loop.close()
-    finally:
-        for end in (end for pair in ends for end in pair):
-            end.close()
     while threading.active_count() > before:  # the tool's worker thread is told to end, and does
         time.sleep(0.001)
 
@@ -58,21 +61,16 @@ def _environment() -> Environment:
     return environment
 
 
-async def _rehearse(
-    loop: asyncio.AbstractEventLoop,
-    harness: tuple[socket.socket, socket.socket],
-    tools: tuple[socket.socket, socket.socket],
-) -> None:
-    child = Child(_environment(), Wire(harness[1], loop), Wire(tools[1], loop))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(child.run())
+async def _rehearse(loop: asyncio.AbstractEventLoop, harness: socket.socket, tools: socket.socket) -> None:
+    """Be the job, up to the end: a child whose sockets are closed ends too."""
+    with harness, tools:
         for connection, method, value in (
-            (harness[0], "setup", ("scenario", {"word": "a"})),
-            (tools[0], "list_tools", None),
-            (tools[0], "call_tool", ToolCall("blocking", {"text": "a"})),
-            (tools[0], "call_tool", ToolCall("immediate", {"text": "a"})),
-            (harness[0], "grade", Answer(text="a")),
-            (harness[0], "close", None),
+            (harness, "setup", ("scenario", {"word": "a"})),
+            (tools, "list_tools", None),
+            (tools, "call_tool", ToolCall("blocking", {"text": "a"})),
+            (tools, "call_tool", ToolCall("immediate", {"text": "a"})),
+            (harness, "grade", Answer(text="a")),
+            (harness, "close", None),
         ):
             connection.setblocking(False)  # noqa: FBT003  the name says it
             frame = pack_frame(encode(Request(1, method, msgspec.Raw(encode(value)))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from hud_local.process.frames import FrameReader, pack_frame
@@ -10,7 +10,6 @@ from hud_local.process.messages import Request, Response, decode_request, encode
 
 if TYPE_CHECKING:
     import asyncio
-    import socket
     from collections.abc import Callable
 
 _CHUNK = 1 << 16
@@ -20,15 +19,14 @@ class Wire:
     """Receives requests and sends responses.
 
     Args:
-        connection: The socket.
+        fd: The socket's file descriptor, which does not block.
         loop: The event loop that watches it.
     """
 
-    __slots__ = ("_loop", "_on_end", "_on_request", "_outgoing", "_reader", "_socket")
+    __slots__ = ("_fd", "_loop", "_on_end", "_on_request", "_outgoing", "_reader")
 
-    def __init__(self, connection: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
-        connection.setblocking(False)  # noqa: FBT003  the name says it
-        self._socket = connection
+    def __init__(self, fd: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._fd = fd
         self._loop = loop
         self._reader = FrameReader()
         self._outgoing = bytearray()
@@ -37,17 +35,17 @@ class Wire:
         """Call `on_request` for each request, and `on_end` once when the other side is gone."""
         self._on_request = on_request
         self._on_end = on_end
-        self._loop.add_reader(self._socket, self._receive)
+        self._loop.add_reader(self._fd, self._receive)
 
     def _receive(self) -> None:
         try:
-            chunk = self._socket.recv(_CHUNK)
+            chunk = os.read(self._fd, _CHUNK)
         except BlockingIOError:
             return
         except ConnectionError:
             chunk = b""
         if not chunk:
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._fd)
             self._on_end()
             return
         for payload in self._reader.feed(chunk):
@@ -59,28 +57,29 @@ class Wire:
         Raises:
             FrameError: It is too large.
         """
-        frame = pack_frame(encode(response))
-        self._outgoing += frame
-        if len(self._outgoing) == len(frame):
-            self._flush()
+        is_waiting = bool(self._outgoing)
+        self._outgoing += pack_frame(encode(response))
+        if not is_waiting:
+            self._send_some()
+            if self._outgoing:
+                self._loop.add_writer(self._fd, self._on_writable)
 
-    def _flush(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            del self._outgoing[: self._send_some()]
-        if self._outgoing:
-            self._loop.add_writer(self._socket, self._flush)
-        else:
-            self._loop.remove_writer(self._socket)
+    def _on_writable(self) -> None:
+        self._send_some()
+        if not self._outgoing:
+            self._loop.remove_writer(self._fd)
 
-    def _send_some(self) -> int:
+    def _send_some(self) -> None:
         try:
-            return self._socket.send(self._outgoing)
+            del self._outgoing[: os.write(self._fd, self._outgoing)]
+        except BlockingIOError:
+            return
         except ConnectionError:  # nobody is left to read; `_receive` hears of it too
-            return len(self._outgoing)
+            self._outgoing.clear()
 
     def finish(self) -> None:
         """Send what is left, blocking: nothing else runs any more."""
-        self._loop.remove_reader(self._socket)
-        self._socket.setblocking(True)  # noqa: FBT003  the name says it
-        with contextlib.suppress(ConnectionError):  # nobody is left to read
-            self._socket.sendall(self._outgoing)
+        if self._outgoing:
+            os.set_blocking(self._fd, True)
+        while self._outgoing:
+            self._send_some()
