@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import resource
 import signal
 import socket
 import subprocess
@@ -76,22 +78,30 @@ class ForkServer:
         Raises:
             BackendError: There are too many open files or processes, or the server has gone.
         """
-        with contextlib.ExitStack() as stack:  # closes the child's ends; ours too unless all goes well
+        try:
             try:
-                harness, their_harness = map(stack.enter_context, socket.socketpair())
-                tools, their_tools = map(stack.enter_context, socket.socketpair())
-                output = stack.enter_context(contextlib.closing(Output()))
-                for theirs in (their_harness, their_tools):
-                    theirs.setblocking(False)  # noqa: FBT003  the name says it
-                fds = [their_harness.fileno(), their_tools.fileno(), output.fileno()]
-                number = await self._control.send("fork", encode((name, seed)), fds=fds)
+                return await self._spawn(name, seed)
             except OSError as error:
-                fix = "run fewer rollouts at once, or raise `ulimit -n`"
-                msg = f"cannot open environment {name!r}: {error.strerror}; {fix}"
-                raise BackendError(msg) from None
-            except ChannelClosed:
-                msg = f"cannot open environment {name!r}: {await self.describe_end()}"
-                raise BackendError(msg) from None
+                if error.errno != errno.EMFILE or not allow_more_files():
+                    raise
+                return await self._spawn(name, seed)
+        except OSError as error:
+            fix = "run fewer rollouts at once, or raise `ulimit -n`"
+            msg = f"cannot open environment {name!r}: {error.strerror}; {fix}"
+            raise BackendError(msg) from None
+        except ChannelClosed:
+            msg = f"cannot open environment {name!r}: {await self.describe_end()}"
+            raise BackendError(msg) from None
+
+    async def _spawn(self, name: str, seed: int | None) -> tuple[ChildProcess, Channel, Channel]:
+        with contextlib.ExitStack() as stack:  # closes the child's ends; ours too unless all goes well
+            harness, their_harness = map(stack.enter_context, socket.socketpair())
+            tools, their_tools = map(stack.enter_context, socket.socketpair())
+            output = stack.enter_context(contextlib.closing(Output()))
+            for theirs in (their_harness, their_tools):
+                theirs.setblocking(False)  # noqa: FBT003  the name says it
+            fds = [their_harness.fileno(), their_tools.fileno(), output.fileno()]
+            number = await self._control.send("fork", encode((name, seed)), fds=fds)
             stack.pop_all()
             their_harness.close()
             their_tools.close()
@@ -162,6 +172,21 @@ class ChildProcess:
         """Have the child killed, and whatever it started."""
         self._is_killed = True
         self._server.kill(self._number)
+
+
+def allow_more_files() -> bool:
+    """Double the number of files that this process may open, up to the limit that the system set for it.
+
+    Returns:
+        Whether more may be opened now.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    more = 2 * soft if hard == resource.RLIM_INFINITY else min(2 * soft, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+    except (ValueError, OSError):  # some systems name no limit, and have one
+        return False
+    return more > soft
 
 
 def describe_exit(status: int | None, *, is_expected: bool = False) -> str:

@@ -1,8 +1,11 @@
-"""A thousand rollouts at once, each in a process of its own: cancelled, they leave nothing behind."""
+"""Many rollouts at once, each in a process of its own: as many as there may be files, and nothing of them is left."""
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +22,6 @@ if TYPE_CHECKING:
     from conftest import Write
 
     from hud_core.kernel import Kernel
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc"),
-]
 
 ROLLOUTS = 1000
 FILES = 4 * ROLLOUTS
@@ -96,6 +94,8 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.usefixtures("_many_files")
 async def test_cancelling_a_thousand_rollouts_in_processes_leaves_nothing(kernel: Kernel, write: Write) -> None:
     file = write("env.py", ENV)
@@ -126,3 +126,49 @@ async def test_cancelling_a_thousand_rollouts_in_processes_leaves_nothing(kernel
     assert {process.pid for process in children} > set(began)  # the fork server and its children
     assert [process for process in children if is_running(process)] == []  # nor as a zombie, nor as anybody's orphan
     assert open_files() <= files
+
+
+MANY = """
+    import resource
+    import sys
+    from contextlib import AsyncExitStack
+
+    import anyio
+
+    from hud_core.errors import BackendError
+    from hud_core.model.task import EnvRef
+    from hud_local.process.backend import ProcessBackend
+
+    async def main():
+        backend = ProcessBackend()
+        ref = EnvRef("waiting", None, {"file": "env.py"})
+        async with AsyncExitStack() as stack:
+            await (await stack.enter_async_context(backend.open(ref))).setup("ask", {})
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
+            try:
+                for _ in range(40):
+                    await stack.enter_async_context(backend.open(ref))
+            except BackendError as error:
+                print(str(error).removeprefix("cannot open environment 'waiting': "))
+        async with backend.open(ref) as session:
+            print((await session.setup("ask", {})).text)
+        await backend.aclose()
+
+    anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("hard", "error"),
+    [
+        (40, ["Too many open files; run fewer rollouts at once, or raise `ulimit -n`"]),
+        (400, []),
+    ],
+)
+def test_only_the_systems_own_limit_on_open_files_is_an_error(write: Write, hard: int, error: list[str]) -> None:
+    write("env.py", ENV)
+    script = write("job.py", MANY)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-W", "error", str(script), "40", str(hard)]
+    done = subprocess.run(command, cwd=script.parent, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [*error, "go"]
