@@ -39,7 +39,8 @@ class LiveSession(Session):
 
     async def setup(self, scenario: str, args: Mapping[str, Any]) -> Prompt:
         """Run a scenario up to its first yield."""
-        await self.aclose()
+        if self._generator is not None:
+            await self.aclose()
         handle = self._find(scenario)
         _check_variables(handle)
         self._hide(handle)
@@ -106,12 +107,12 @@ class LiveSession(Session):
     def _hide(self, handle: ScenarioHandle[...]) -> None:
         options = handle.options
         if not (options.exclude_tools or options.exclude_sources):
-            self._tools.hide(frozenset())
+            self._tools.hide(())
             return
         names = self._environment.tool_functions
         local = "__local__" in options.exclude_sources
         hidden = {name for name in names if local or _matches(name, options.exclude_tools)}
-        self._tools.hide(frozenset(name for name in hidden if not _matches(name, options.allowed_tools)))
+        self._tools.hide({name for name in hidden if not _matches(name, options.allowed_tools)})
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -16,7 +16,7 @@ from hud_core.errors import ArgumentError, BackendError, DefinitionError, ToolEr
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from hud_core.environment.session import Tools
 
@@ -78,7 +78,7 @@ class ToolFunction:
         """
         try:
             arguments = self.signature.bind(call.arguments)
-            value = await self._run(arguments)
+            value = await self._run_in_thread(arguments) if self._in_thread else self.function(**arguments)
             if inspect.isawaitable(value):
                 value = await value
             return tool_result(value, call.id)
@@ -89,9 +89,7 @@ class ToolFunction:
         except (Exception, SystemExit) as error:  # noqa: BLE001  a tool's bug, or its exit(), is the agent's to read
             return ToolResult.error(f"tool {self.name!r} failed: {describe(error)}", call.id)
 
-    async def _run(self, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what the function returns
-        if not self._in_thread:
-            return self.function(**arguments)
+    async def _run_in_thread(self, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what the function returns
         (value,) = await anyio.to_thread.run_sync(_in_thread, self.function, arguments, abandon_on_cancel=True)
         return value
 
@@ -131,9 +129,9 @@ class LocalTools:
 
     def __init__(self, functions: Mapping[str, ToolFunction]) -> None:
         self._functions = functions
-        self._hidden: frozenset[str] = frozenset()
+        self._hidden: Collection[str] = ()
 
-    def hide(self, names: frozenset[str]) -> None:
+    def hide(self, names: Collection[str]) -> None:
         """Leave tools out of the list, as the running scenario asks; scenario code still reaches them."""
         self._hidden = names
 

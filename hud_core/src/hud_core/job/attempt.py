@@ -22,6 +22,7 @@ from hud_core.model.events import Answered, Graded, LogLine, Prompted, RolloutSt
 from hud_core.trace import current_recorder
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -126,31 +127,26 @@ class Attempt:
         try:
             await self.open(seed=seed, number=number)
             try:
-                self.failure = await self._drive(agent, shown, max_steps)
+                with anyio.CancelScope() as scope:
+                    self._inner = scope
+                    await self.setup()
+                    self.submit(await self.ask(agent, shown, max_steps=max_steps))
+                    self._inner = scope
+                    await self.grade()
+                self.failure = self.late() if scope.cancelled_caught else None
+            except Exception as error:  # noqa: BLE001  a rollout's error is its outcome, never its siblings'
+                self.failure = failure_of(error, self.phase)
             except BaseException as error:  # cancellation, from outside or by the environment's own task group
+                self._inner = None
                 await self.close(error)
                 raise
+            self._inner = None
             await self.close()
-        except Exception as error:  # noqa: BLE001  a rollout's error is its outcome, never its siblings'
+        except Exception as error:  # noqa: BLE001  as above
             self.failure = self.failure or failure_of(error, self.phase)
         finally:
             current_recorder.reset(token)
         return self.failure
-
-    async def _drive(self, agent: Agent, shown: ToolFilter, max_steps: int) -> Failure | None:
-        """Run what lies between opening and closing; what goes wrong there is told, not raised."""
-        try:
-            with anyio.CancelScope() as scope:
-                self._inner = scope
-                await self.setup()
-                await self.ask(agent, shown, max_steps=max_steps)
-                self._inner = scope
-                await self.grade()
-        except Exception as error:  # noqa: BLE001  as in `run`
-            return failure_of(error, self.phase)
-        finally:
-            self._inner = None
-        return self.late() if scope.cancelled_caught else None
 
     def late(self) -> Failure:
         """Say that the phase took too long."""
@@ -205,22 +201,21 @@ class Attempt:
             raise ConfigError(msg)
         return self.session
 
-    async def ask(self, agent: Agent, shown: ToolFilter, *, max_steps: int) -> None:
-        """Let the agent answer. One that runs out of time is graded as it stands."""
+    def ask(self, agent: Agent, shown: ToolFilter, *, max_steps: int) -> Awaitable[Answer | str]:
+        """Let the agent answer; await what this gives. One that runs out of time is graded as it stands."""
         toolbox = self.toolbox(shown)
         config = self._task.agent_config
         if config is not None and config.max_steps is not None:
             max_steps = min(max_steps, config.max_steps)
-        assert self.prompt is not None  # noqa: S101  `open` has set it
+        assert self.prompt is not None  # noqa: S101  `setup` has set it
         self._enter("agent")
-        if self._timeouts.agent is None:
-            self.submit(await agent.run(self.prompt, toolbox, max_steps=max_steps))
-            return
-        with anyio.CancelScope() as limit:
-            self._inner = limit
-            self.submit(await agent.run(self.prompt, toolbox, max_steps=max_steps))
-        if limit.cancelled_caught:
-            self.submit(Answer(stop_reason=StopReason.AGENT_TIMEOUT))
+        answer = agent.run(self.prompt, toolbox, max_steps=max_steps)
+        return answer if self._timeouts.agent is None else self._within_limit(answer)
+
+    async def _within_limit(self, answer: Awaitable[Answer | str]) -> Answer | str:
+        with anyio.CancelScope() as self._inner:
+            return await answer
+        return Answer(stop_reason=StopReason.AGENT_TIMEOUT)
 
     def submit(self, answer: Answer | str) -> None:
         """Keep the agent's answer, for grading.

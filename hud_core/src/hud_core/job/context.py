@@ -151,7 +151,8 @@ class EvalContext(anyio.AsyncContextManagerMixin):
 
     async def drive(self, agent: Agent, *, max_steps: int = 10) -> Rollout:
         """Let an agent attempt the task, and grade its answer: what ``await agent.run(ctx)`` does."""
-        await self._attempt.ask(for_task(agent, self.task), ToolFilter(), max_steps=max_steps)
+        answer = self._attempt.ask(for_task(agent, self.task), ToolFilter(), max_steps=max_steps)
+        self._attempt.submit(await answer)
         await self.grade()
         return self._record()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 from attrs import field, frozen
 
 from hud_core.errors import ConfigError
@@ -59,8 +60,7 @@ class JobSpec:
                 raise ConfigError(msg)
 
 
-@frozen
-class Unit:
+class Unit(msgspec.Struct, frozen=True):
     """One rollout that a job is to run."""
 
     task: Task

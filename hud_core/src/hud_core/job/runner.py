@@ -114,36 +114,35 @@ class Runner:
             workers.start_soon(self._work, workers, more - 1, name="worker")
         while not self._units.is_exhausted:
             with anyio.CancelScope() as scope:
-                await self._work_within(scope)
+                while not scope.cancel_called and (rollout := await self._next()) is not None:
+                    try:
+                        backend = self._backends.of(rollout.unit.task)
+                        record = await rollout.run(self.spec, backend, self._shown, self._watch, scope)
+                    except anyio.get_cancelled_exc_class():
+                        self._interrupt(rollout)
+                        raise
+                    finally:
+                        self.progress.running -= 1
+                        del self._live[rollout.rollout_id]
+                    self._finish(rollout, record)
         self.progress.total = self._units.total
 
-    async def _work_within(self, scope: anyio.CancelScope) -> None:
-        """Take units until there are none, or one took too long and the scope is cancelled."""
-        while not scope.cancel_called:
-            await self._give_way()
+    async def _next(self) -> RolloutRun | None:
+        """Begin the next rollout that is to be run; None when there is none."""
+        rollout = None
+        while rollout is None:
+            if time.monotonic() - self._gave_way > TURN_SECONDS:
+                await self._give_way()
             unit = await self._units.next()
             if unit is None:
-                return
+                return None
             rollout = self._begin(unit)
-            if rollout is None:
-                continue
-            try:
-                backend = self._backends.of(unit.task)
-                record = await rollout.run(self.spec, backend, self._shown, self._watch, scope)
-            except anyio.get_cancelled_exc_class():
-                self._interrupt(rollout)
-                raise
-            finally:
-                self.progress.running -= 1
-                del self._live[rollout.rollout_id]
-            self._finish(rollout, record)
+        return rollout
 
     async def _give_way(self) -> None:
-        """Let everything else have its turn now and then: a rollout that never waits gives none."""
-        now = time.monotonic()
-        if now - self._gave_way > TURN_SECONDS:
-            await anyio.lowlevel.checkpoint()
-            self._gave_way = time.monotonic()
+        """Let everything else have its turn, as is due now and then: a rollout that never waits gives none."""
+        await anyio.lowlevel.checkpoint()
+        self._gave_way = time.monotonic()
 
     def _begin(self, unit: Unit) -> RolloutRun | None:
         """Make the rollout of a unit; None when an earlier run has its score and what it depends on is the same."""
