@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-_CONSTANTS = (str, int, float, bool, bytes, tuple, type(None))
+_CONSTANTS = (str, int, float, bool, bytes, tuple, frozenset, type(None))
 _STRAIGHT = (ast.AsyncFunctionDef, ast.With, ast.AsyncWith, ast.Try)
 
 
@@ -133,7 +133,7 @@ def _used(nodes: Sequence[ast.AST], names: Mapping[str, object], home: Path, see
     for name in sorted({inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name)}):
         value = names.get(name)
         if name in names and isinstance(value, _CONSTANTS):
-            yield f"{name} = {value!r}"
+            yield f"{name} = {_constant(value)}"
         elif isinstance(value, types.FunctionType | type | types.ModuleType) and id(value) not in seen:
             seen.add(id(value))
             yield from _used_object(value, home, seen)
@@ -170,9 +170,16 @@ def _byte_code(value: object) -> str:
     if isinstance(value, types.CodeType):
         constants = [_byte_code(constant) for constant in value.co_consts]
         return repr((value.co_code, value.co_names, value.co_varnames, constants))
-    if isinstance(value, frozenset):
-        return repr(sorted(map(_byte_code, value)))
+    if isinstance(value, _CONSTANTS):
+        return _constant(value)
     code = getattr(value, "__code__", None)
-    return (
-        _byte_code(code) if code is not None else repr(value) if isinstance(value, _CONSTANTS) else type(value).__name__
-    )
+    return type(value).__name__ if code is None else _byte_code(code)
+
+
+def _constant(value: object) -> str:
+    """Give a constant as text that is the same in every process: sets are in another order in each."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_constant, value))})"
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_constant, value)))}}}"
+    return repr(value)

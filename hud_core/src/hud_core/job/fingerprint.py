@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hud_core.model.task import Task
 
 _encoder = msgspec.json.Encoder(order="sorted", enc_hook=repr)
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class Decision(StrEnum):
@@ -39,7 +40,8 @@ class Fingerprints:
         environment, grader = self._environment(task)
         if task.graders:
             grader = digest(_encoder.encode(task.graders))
-        data = _encoder.encode((task.scenario, task.args, task.agent_config, task.validation, task.answer))
+        args, validation, answer = _ordered(task.args), _ordered(task.validation), _ordered(task.answer)
+        data = _encoder.encode((task.scenario, args, task.agent_config, validation, answer))
         return Fingerprint(task=digest(data), environment=environment, grader=grader, agent=agent.fingerprint)
 
     def _environment(self, task: Task) -> tuple[str | None, str | None]:
@@ -50,6 +52,21 @@ class Fingerprints:
         if key not in self._environments:
             self._environments[key] = _digests(env, task.scenario)
         return self._environments[key]
+
+
+def _ordered(data: Any) -> Any:  # noqa: ANN401  whatever a task holds
+    """Put lists in the place of sets, whose order is another one in every process."""
+    if type(data) in _SCALARS:
+        return data
+    if isinstance(data, dict):
+        if _SCALARS.issuperset(map(type, data.values())):  # as most are; looking closer costs 2 us
+            return data
+        return {key: _ordered(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_ordered(item) for item in data]
+    if isinstance(data, set | frozenset):
+        return sorted(map(_ordered, data), key=_encoder.encode)
+    return data
 
 
 def _digests(env: object, scenario: str | None) -> tuple[str | None, str | None]:
