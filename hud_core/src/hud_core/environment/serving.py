@@ -19,7 +19,8 @@ class Serves:
 
         Args:
             transport: ``stdio``, or ``http`` (also called ``streamable-http``).
-            options: ``host``, ``port`` and ``path`` for HTTP, and those of `hud_mcp.server.EnvironmentServer`.
+            options: ``host``, ``port``, ``path`` and ``stateless`` for HTTP, and those of
+                `hud_mcp.server.EnvironmentServer`.
 
         Raises:
             ImportError: hud-mcp is not installed.
@@ -38,8 +39,14 @@ class Serves:
     def http_app(self, path: str = "/mcp", *, stateless: bool = False, **options: Any) -> Any:  # noqa: ANN401  hud-mcp's
         """Make an ASGI application of the environment, to mount in another one with ``lifespan=app.lifespan``.
 
+        Args:
+            path: Where the endpoint is.
+            stateless: Keep no sessions, for replicas; with ``store=`` any of them grades any episode, by its handle.
+            options: Those of `hud_mcp.server.EnvironmentServer`.
+
         Raises:
             ImportError: hud-mcp is not installed.
+            ConfigError: An option is wrong.
         """
         return _mcp("http_app")(self, path, stateless=stateless, **options)
 

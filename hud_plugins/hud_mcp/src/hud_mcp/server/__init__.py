@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from hud_mcp.server.environment_server import EnvironmentServer
+from hud_mcp.server.store import Address, EpisodeStore, FolderStore, UrlStore
 
-__all__ = ["EnvironmentServer"]
+__all__ = ["Address", "EnvironmentServer", "EpisodeStore", "FolderStore", "UrlStore"]

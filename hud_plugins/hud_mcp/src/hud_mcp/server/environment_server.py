@@ -9,6 +9,7 @@ from hud_core.errors import ConfigError
 from hud_mcp import wire
 from hud_mcp.server.guard import LOOPBACK_HOSTS, Policy, is_loopback
 from hud_mcp.server.run import running
+from hud_mcp.server.store import episode_store
 from hud_mcp.server.surface import Surface
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hud_core.environment.environment import Environment
     from hud_mcp.server.http import ServedApp
     from hud_mcp.server.run import ServerRun
+    from hud_mcp.server.store import EpisodeStore
 
 MAX_SESSIONS = 1000
 EPISODE_TTL = 1800.0
@@ -44,6 +46,8 @@ class EnvironmentServer:
         max_sessions: How many episodes may be open at once, and how many HTTP sessions.
         episode_ttl: For how many seconds an episode, or an HTTP session, may go unused before it is closed.
         max_body: How many bytes a request may have.
+        store: Where the replicas of a stateless server find each other's episodes: a folder that they share, or an
+            `EpisodeStore`.
 
     Raises:
         ConfigError: A tool is named like the harness's, or a limit is not positive.
@@ -61,6 +65,7 @@ class EnvironmentServer:
         max_sessions: int = MAX_SESSIONS,
         episode_ttl: float = EPISODE_TTL,
         max_body: int = 4 * 1024 * 1024,
+        store: EpisodeStore | str | os.PathLike[str] | None = None,
     ) -> None:
         _check_tools(environment)
         _check_limits(max_sessions=max_sessions, episode_ttl=episode_ttl, max_body=max_body)
@@ -68,6 +73,7 @@ class EnvironmentServer:
         self.max_sessions = max_sessions
         self.episode_ttl = episode_ttl
         self.max_body = max_body
+        self.store = episode_store(store)
         self._token = token
         self._hosts = None if allowed_hosts is None else tuple(allowed_hosts)
         self.allowed_origins = tuple(allowed_origins)
@@ -78,11 +84,14 @@ class EnvironmentServer:
         )
         """The SDK's server, for clients in this process: ``mcp.Client(server.lowlevel)``."""
 
-    async def serve_http(self, host: str = "127.0.0.1", port: int = 8765, path: str = "/mcp") -> None:
-        """Serve streamable HTTP until cancelled.
+    async def serve_http(
+        self, host: str = "127.0.0.1", port: int = 8765, path: str = "/mcp", *, stateless: bool = False
+    ) -> None:
+        """Serve streamable HTTP until cancelled; ``stateless`` as for `http_app`.
 
         Raises:
-            ConfigError: The address is wider than this machine, and no token is set; or it cannot be bound.
+            ConfigError: The address is wider than this machine, and no token is set; or it cannot be bound; or there is
+                a store, and the server is not stateless.
         """
         from hud_mcp.server.http import serve
 
@@ -92,7 +101,7 @@ class EnvironmentServer:
                 "(token=..., or --token), or serve on '127.0.0.1'"
             )
             raise ConfigError(msg)
-        await serve(self._app(path, stateless=False, is_wide=not is_loopback(host)), host, port)
+        await serve(self._app(path, stateless=stateless, is_wide=not is_loopback(host)), host, port)
 
     async def serve_stdio(self) -> None:
         """Serve the one client at this process's stdin and stdout, until it leaves."""
@@ -109,7 +118,11 @@ class EnvironmentServer:
         Args:
             path: Where the endpoint is.
             stateless: Keep no sessions, for replicas behind a load balancer. Episodes are then known by their handle
-                alone, and live in the replica that set them up.
+                alone. They live in the replica that set them up; the others pass its requests on where the server has a
+                store.
+
+        Raises:
+            ConfigError: There is a store, and the application is not stateless: sessions are one replica's.
         """
         return self._app(path, stateless=stateless, is_wide=False)
 
@@ -132,6 +145,9 @@ class EnvironmentServer:
     def _app(self, path: str, *, stateless: bool, is_wide: bool) -> ServedApp:
         from hud_mcp.server.http import make_app
 
+        if self.store is not None and not stateless:
+            msg = "a store is for replicas that keep no sessions; serve with stateless=True, or without store="
+            raise ConfigError(msg)
         hosts = self._hosts
         if hosts is None and not (is_wide and self._token is not None):
             hosts = LOOPBACK_HOSTS
@@ -147,7 +163,9 @@ class EnvironmentServer:
 
         @asynccontextmanager
         async def lifespan() -> AsyncIterator[ServerRun]:
-            async with running(self.environment, limit=self.max_sessions, ttl=self.episode_ttl) as run:
+            async with running(
+                self.environment, limit=self.max_sessions, ttl=self.episode_ttl, store=self.store
+            ) as run:
                 self._runs.add(run)
                 try:
                     yield run

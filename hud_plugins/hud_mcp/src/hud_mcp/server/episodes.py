@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
@@ -11,6 +10,7 @@ from hud_core.errors import ConfigError, GraderError, SetupError, describe
 from hud_core.log import logger
 from hud_core.model.evaluation import Answer
 from hud_mcp.server.edition import TEARDOWN_SECONDS
+from hud_mcp.server.store import new_handle
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Evaluation
     from hud_mcp.server.edition import Edition
+    from hud_mcp.server.store import EpisodeStore
 
 SWEEP_SECONDS = 15.0
 """How often, at most, episodes are looked through for those that nobody uses any more."""
@@ -36,10 +37,11 @@ class Episode:
         edition: The environment as it was when the episode began.
         scenario: The scenario's name.
         owner: What identifies the client where it names no handle: its session, or the process.
+        store: Names this replica in the handle, where there are several.
     """
 
-    def __init__(self, edition: Edition, scenario: str, owner: Hashable) -> None:
-        self.handle = secrets.token_urlsafe(16)
+    def __init__(self, edition: Edition, scenario: str, owner: Hashable, store: EpisodeStore | None) -> None:
+        self.handle = new_handle(store)
         self.edition = edition
         self.scenario = scenario
         self.owner = owner

@@ -65,6 +65,7 @@ async def run_async(
     host: str = "127.0.0.1",
     port: int = 8000,
     path: str = "/mcp",
+    stateless: bool = False,
     **options: Any,
 ) -> None:
     """Serve until cancelled.
@@ -79,7 +80,7 @@ async def run_async(
     if transport == "stdio":
         await server.serve_stdio()
     else:
-        await server.serve_http(host, port, path)
+        await server.serve_http(host, port, path, stateless=stateless)
 
 
 def http_app(environment: Environment, path: str = "/mcp", *, stateless: bool = False, **options: Any) -> ServedApp:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import socket
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
@@ -16,16 +17,21 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from hud_core.errors import ConfigError
+from hud_mcp.server.forward import Forward
 from hud_mcp.server.guard import Guard
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     import uvicorn
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from hud_mcp.server.environment_server import EnvironmentServer
     from hud_mcp.server.guard import Policy
+    from hud_mcp.server.store import EpisodeStore
+
+    _Run = Callable[[], AbstractAsyncContextManager[None]]
 
 CLOSE_SECONDS = 2
 """How long uvicorn waits for answers under way when it is stopped."""
@@ -40,11 +46,11 @@ STUCK_SECONDS = 30.0
 class ServedApp(Starlette):
     """A server's endpoint. `lifespan` runs it, inside an outer application or by uvicorn."""
 
-    manager: StreamableHTTPSessionManager
+    run: _Run
 
     def lifespan(self, _: object = None) -> AbstractAsyncContextManager[None]:
         """Run the sessions; for ``Starlette(lifespan=...)`` and ``FastAPI(lifespan=...)``."""
-        return self.manager.run()
+        return self.run()
 
 
 class _Endpoint:
@@ -88,13 +94,32 @@ def make_app(server: EnvironmentServer, policy: Policy, *, path: str, stateless:
         max_request_body_size=server.max_body,
         max_sessions=server.max_sessions,
     )
+    endpoint = _Endpoint(manager)
+    if server.store is None:
+        return _served(path, endpoint, policy, manager.run)
+    forward = Forward(endpoint, server.store, server.max_body)
+    return _served(path, forward, policy, partial(_as_replica, manager, endpoint, forward, server.store))
+
+
+def _served(path: str, endpoint: ASGIApp, policy: Policy, run: _Run) -> ServedApp:
     app = ServedApp(
-        routes=[Route(path, endpoint=_Endpoint(manager))],
+        routes=[Route(path, endpoint=endpoint)],
         middleware=[*_cors(policy.origins), Middleware(Guard, policy=policy)],
-        lifespan=lambda _: manager.run(),
+        lifespan=lambda _: run(),
     )
-    app.manager = manager
+    app.run = run
     return app
+
+
+@asynccontextmanager
+async def _as_replica(
+    manager: StreamableHTTPSessionManager, endpoint: ASGIApp, forward: Forward, store: EpisodeStore
+) -> AsyncIterator[None]:
+    async with manager.run(), store.joined(endpoint):
+        try:
+            yield
+        finally:
+            await forward.aclose()
 
 
 def _cors(origins: tuple[str, ...]) -> list[Middleware]:
@@ -118,14 +143,19 @@ async def serve(app: ServedApp, host: str, port: int) -> None:
     Raises:
         ConfigError: The address cannot be bound.
     """
+    with _bind(host, port) as listener:
+        await serve_on(app, listener, lifespan="on")
+
+
+async def serve_on(app: ASGIApp, listener: socket.socket, *, lifespan: Literal["on", "off"] = "off") -> None:
+    """Serve an application on a socket with uvicorn until cancelled."""
     import uvicorn
 
-    listener = _bind(host, port)
     config = uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
-        lifespan="on",
+        lifespan=lifespan,
         ws="none",
         timeout_graceful_shutdown=CLOSE_SECONDS,
         timeout_keep_alive=KEEP_SECONDS,
@@ -133,13 +163,12 @@ async def serve(app: ServedApp, host: str, port: int) -> None:
     server = uvicorn.Server(config)
     # Who runs this decides what signals mean.
     server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
-    with listener:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_when_cancelled, server)
-            tasks.start_soon(_drop_stuck, server)
-            with anyio.CancelScope(shield=True):  # uvicorn stops by a flag, and then closes its connections in order
-                await server.serve(sockets=[listener])
-            tasks.cancel_scope.cancel()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_when_cancelled, server)
+        tasks.start_soon(_drop_stuck, server)
+        with anyio.CancelScope(shield=True):  # uvicorn stops by a flag, and then closes its connections in order
+            await server.serve(sockets=[listener])
+        tasks.cancel_scope.cancel()
 
 
 async def _stop_when_cancelled(server: uvicorn.Server) -> None:

@@ -24,13 +24,17 @@ if TYPE_CHECKING:
     from mcp.server.connection import Connection
 
     from hud_core.environment.environment import Environment
+    from hud_mcp.server.store import EpisodeStore
 
 
 class ServerRun:
     """What the requests of one run share: the environment, the episodes, and who is connected."""
 
-    def __init__(self, environment: Environment, tasks: TaskGroup, *, limit: int, ttl: float) -> None:
+    def __init__(
+        self, environment: Environment, tasks: TaskGroup, *, limit: int, ttl: float, store: EpisodeStore | None
+    ) -> None:
         self._tasks = tasks
+        self.store = store
         self.edition = Edition(environment, tasks)
         self.episodes = Episodes(tasks, limit=limit, ttl=ttl)
         self.connections: set[Connection] = set()
@@ -81,10 +85,12 @@ class ServerRun:
 
 
 @asynccontextmanager
-async def running(environment: Environment, *, limit: int, ttl: float) -> AsyncIterator[ServerRun]:
+async def running(
+    environment: Environment, *, limit: int, ttl: float, store: EpisodeStore | None = None
+) -> AsyncIterator[ServerRun]:
     """Hold the tasks of a run; leaves once its episodes are closed and its environment is shut down."""
     async with anyio.create_task_group() as tasks, anyio.create_task_group() as sweeping:
-        run = ServerRun(environment, tasks, limit=limit, ttl=ttl)
+        run = ServerRun(environment, tasks, limit=limit, ttl=ttl, store=store)
         sweeping.start_soon(run.episodes.sweep)
         try:
             yield run

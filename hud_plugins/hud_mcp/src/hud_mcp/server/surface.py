@@ -191,7 +191,7 @@ class Surface:
         run, owner = ctx.lifespan_context, _owner(ctx)
         if owner is not None and not any(key.startswith("hud/") for key in ctx.meta or {}):
             run.episodes.end_owner(owner)  # a client that knows no handles has one episode at a time
-        episode = Episode(run.edition, handle.name, owner)
+        episode = Episode(run.edition, handle.name, owner, run.store)
         whole = (ctx.meta or {}).get(wire.ARGUMENTS)
         data = whole if isinstance(whole, dict) else read_arguments(handle.signature, arguments)
         prompt = await run.episodes.open(episode, data)
