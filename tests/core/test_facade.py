@@ -54,7 +54,10 @@ def test_a_documented_path_works(module, name):
     [(module, name, where) for module, names in ELSEWHERE.items() for name, where in names.items()],
 )
 def test_a_path_whose_plugin_is_missing_names_what_to_install(module, name, distribution, monkeypatch):
-    monkeypatch.setitem(sys.modules, distribution.replace("-", "_"), None)  # missing, though it may be installed
+    package = distribution.replace("-", "_")
+    for loaded in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, package, None)  # missing, though it may be installed
     with pytest.raises(ImportError, match=f"'{name}' is part of {distribution}, .*pip install {distribution}"):
         exec(f"from {module} import {name}")
 

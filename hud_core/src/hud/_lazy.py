@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _from_plugin(name: str, home: str, distribution: str) -> object:
     try:
         return _load(home)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != package:
-            raise  # something that the plugin itself needs is missing
+        if sys.modules.get(package) is not None or (error.name or "").partition(".")[0] != package:
+            raise  # the plugin is there, and something in it, or that it needs, is missing
         msg = f"{name!r} is part of {distribution}, which is not installed: pip install {distribution}"
         raise ImportError(msg, name=error.name) from error
