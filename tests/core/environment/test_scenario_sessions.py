@@ -433,3 +433,52 @@ async def test_which_tools_a_scenario_shows(env: Environment, options: dict[str,
             result = await session.tools.call_tool(ToolCall(name))
             assert result.is_error == (name not in shown)
         assert (await session.grade(Answer())).reward == 1.0
+
+
+def holding(log, error=None):
+    env = Environment("holding")
+
+    @env.scenario()
+    async def holds():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.sleep_forever)
+            try:
+                yield "prompt"
+                yield 1.0
+            finally:
+                log.append("closed")
+                if error is not None:
+                    raise error
+
+    return env
+
+
+@pytest.mark.parametrize("is_graded", [False, True])
+async def test_a_task_group_that_a_scenario_holds_open_is_closed_without_an_error(is_graded):
+    log = []
+    session = holding(log).session()
+    await session.setup("holds", {})
+    if is_graded:
+        assert (await session.grade(Answer(text=""))).reward == 1.0
+    await session.aclose()
+    assert log == ["closed"]
+
+
+async def test_a_cancelled_session_closes_the_task_group_that_its_scenario_holds_open():
+    log = []
+    with anyio.CancelScope() as scope:
+        session = holding(log).session()
+        await session.setup("holds", {})
+        scope.cancel()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await session.aclose()
+    assert log == ["closed"]
+
+
+async def test_what_fails_while_a_task_group_is_closed_is_raised():
+    session = holding([], error=RuntimeError("the teardown broke")).session()
+    await session.setup("holds", {})
+    with pytest.raises(RuntimeError, match="the teardown broke"):
+        await session.aclose()

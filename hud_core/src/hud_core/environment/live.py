@@ -80,6 +80,8 @@ class LiveSession(Session):
             token = current_tools.set(self._tools)
             try:
                 await generator.aclose()
+            except BaseExceptionGroup as group:  # how a task group that the scenario holds open passes its end on
+                _raise_others(group)
             finally:
                 current_tools.reset(token)
 
@@ -113,6 +115,15 @@ class LiveSession(Session):
         local = "__local__" in options.exclude_sources
         hidden = {name for name in names if local or _matches(name, options.exclude_tools)}
         self._tools.hide({name for name in hidden if not _matches(name, options.allowed_tools)})
+
+
+def _raise_others(group: BaseExceptionGroup[BaseException]) -> None:
+    """Raise what is in a group beside the generator's end; one that stands alone as itself: it may be cancellation."""
+    others: BaseException | None = group.split(GeneratorExit)[1]
+    while isinstance(others, BaseExceptionGroup) and len(others.exceptions) == 1:
+        (others,) = others.exceptions
+    if others is not None:
+        raise others from None
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

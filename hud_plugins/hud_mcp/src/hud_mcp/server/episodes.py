@@ -138,19 +138,10 @@ class Episode:
         self._scope.deadline = anyio.current_time() + TEARDOWN_SECONDS
         try:
             await self.session.aclose()
-        except BaseExceptionGroup as group:  # how a task group that a scenario holds open ends, when it is closed
-            _, others = group.split(GeneratorExit)
-            if isinstance(others, Exception):
-                self._warn(others)
-            elif others is not None:
-                raise
         except Exception as error:  # noqa: BLE001  the score stands, whatever a `finally` block does afterwards
-            self._warn(error)
+            logger().warning(f"teardown of scenario {self.scenario!r} failed: {describe(error)}")
         self._scope.deadline = float("inf")
         self._scope.shield = False
-
-    def _warn(self, error: Exception) -> None:
-        logger().warning(f"teardown of scenario {self.scenario!r} failed: {describe(error)}")
 
 
 class Episodes:
