@@ -11,6 +11,7 @@ import anyio
 import pytest
 from mcp import Client, MCPError
 
+import hud_core
 from hud_core import Environment
 from hud_core.errors import ConfigError
 from hud_mcp.server import EnvironmentServer
@@ -107,6 +108,14 @@ async def test_a_cancelled_call_stops_the_tool(mode):
         with anyio.fail_after(5):
             while log.lines != ["waiting", "no longer waiting"]:
                 await anyio.sleep(0.01)
+
+
+async def test_a_server_says_who_it_is(mode):
+    async with connect(EnvironmentServer(make_environment()), mode) as client:
+        assert client.server_info.name == "letters"
+        assert client.server_info.version == hud_core.__version__
+    async with connect(EnvironmentServer(make_environment(), name="Letters", version="7.1"), mode) as client:
+        assert (client.server_info.name, client.server_info.version) == ("Letters", "7.1")
 
 
 # --- scenarios --------------------------------------------------------------------------------------------------------

@@ -143,8 +143,9 @@ async def test_resources_are_listed_and_read(mode):
         every = (await client.read_resource("notes://all")).contents[0]
         note = (await client.read_resource("notes://my%20home/6")).contents[0]
         picture = (await client.read_resource("notes://picture")).contents[0]
-        with pytest.raises(MCPError, match="unknown resource 'notes://a/b/c'"):
+        with pytest.raises(MCPError, match="unknown resource 'notes://a/b/c'") as unknown:
             await client.read_resource("notes://a/b/c")
+    assert unknown.value.error.data["uri"] == "notes://a/b/c"
     assert listed["notes://all"].description == "Every note."
     assert [template.uri_template for template in templates] == ["notes://{folder}/{number}"]
     assert (every.text, every.mime_type) == ('{"notes":2}', "application/json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from hud_core import __version__
 from hud_core.errors import ConfigError
 from hud_mcp import wire
 from hud_mcp.server.guard import LOOPBACK_HOSTS, Policy, is_loopback
@@ -37,6 +38,7 @@ class EnvironmentServer:
     Args:
         environment: What is served.
         name: The server's name; the environment's by default.
+        version: The version that it tells clients; hud's by default.
         token: The bearer token that HTTP clients must show; needed to bind an address beyond this machine.
         harness: The capability that harnesses must show. By default that of the environment variable
             ``HUD_MCP_HARNESS``, which is taken out of the environment, for the tools not to see it.
@@ -58,6 +60,7 @@ class EnvironmentServer:
         environment: Environment,
         *,
         name: str | None = None,
+        version: str | None = None,
         token: str | None = None,
         harness: str | None = None,
         allowed_hosts: Sequence[str] | None = None,
@@ -80,7 +83,11 @@ class EnvironmentServer:
         self._runs: set[ServerRun] = set()
         surface = Surface(harness or os.environ.pop(wire.HARNESS_VARIABLE, None))
         self.lowlevel: Server[ServerRun] = surface.server(
-            name or environment.name, environment.instructions, self._lifespan, self._schema
+            name or environment.name,
+            version or __version__,
+            environment.instructions,
+            self._lifespan,
+            self._schema,
         )
         """The SDK's server, for clients in this process: ``mcp.Client(server.lowlevel)``."""
 

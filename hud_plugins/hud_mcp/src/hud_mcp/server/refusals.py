@@ -11,6 +11,14 @@ from hud_core.errors import ArgumentError, BackendError, ConfigError, GraderErro
 from hud_mcp import wire
 
 
+class UnknownResourceError(ConfigError):
+    """Nobody published the resource that was asked for."""
+
+    def __init__(self, message: str, uri: str) -> None:
+        super().__init__(message)
+        self.uri = uri
+
+
 def refusal(error: Exception) -> MCPError:
     """Make the answer to a request that failed; it says what failed, and names the kernel's class of error."""
     if isinstance(error, MCPError):
@@ -18,6 +26,8 @@ def refusal(error: Exception) -> MCPError:
     data: dict[str, Any] = {wire.ERROR: _known(error).__name__}
     if isinstance(error, ArgumentError):
         data |= {wire.SUBJECT: error.subject, wire.PROBLEMS: list(error.problems)}
+    if isinstance(error, UnknownResourceError):
+        data["uri"] = error.uri  # where the protocol has it
     code = INVALID_PARAMS if isinstance(error, ArgumentError | ConfigError) else INTERNAL_ERROR
     return MCPError(code, describe(error), data)
 

@@ -30,7 +30,7 @@ from hud_mcp.server.convert import (
 )
 from hud_mcp.server.episodes import Episode
 from hud_mcp.server.published import published
-from hud_mcp.server.refusals import refusal
+from hud_mcp.server.refusals import UnknownResourceError, refusal
 from hud_mcp.server.run import ServerRun
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class Surface:
     def server(
         self,
         name: str,
+        version: str,
         instructions: str | None,
         lifespan: Callable[[Server[ServerRun]], AbstractAsyncContextManager[ServerRun]],
         schema_of: Callable[[str], Mapping[str, Any] | None],
@@ -102,6 +103,7 @@ class Surface:
         """Make the SDK's server of these answers. It would list the tools at each call to find one's schema."""
         server = _WireServer(
             name,
+            version=version,
             instructions=instructions,
             lifespan=lifespan,
             on_list_tools=self.list_tools,
@@ -260,7 +262,7 @@ class Surface:
         handle = self._scenario(ctx, params.uri)
         if handle is None:
             uris = [resource.uri for resource in (await self.list_resources(ctx, None)).resources]
-            raise ConfigError(_unknown("resource", params.uri, uris))
+            raise UnknownResourceError(_unknown("resource", params.uri, uris), params.uri)
         return await self._grade(ctx, handle, params.uri)
 
     async def listen(
