@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 import httpx2
+import mcp_types as types
 import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -101,12 +102,12 @@ def pair(tmp_path_factory):
 
 
 @asynccontextmanager
-async def balanced(ports, mode="auto"):
+async def balanced(ports, mode="auto", **callbacks):
     """Connect through turns."""
     turns = TakingTurns(ports)
     async with httpx2.AsyncClient(transport=turns, timeout=30) as http:
         transport = streamable_http_client("http://127.0.0.1:1/mcp", http_client=http)
-        async with Client(transport, mode=mode) as client:
+        async with Client(transport, mode=mode, **callbacks) as client:
             yield client, turns
 
 
@@ -136,6 +137,33 @@ async def test_replicas_grade_each_others_episodes(pair, mode):
             homes.add(home)
     assert len(homes) == 2
     assert set(turns.asked) == set(pair)
+
+
+async def test_progress_comes_through_another_replica(pair):
+    async with balanced(pair) as (client, _):
+        prompt = await client.get_prompt("letters:where", {"expected": ""})
+        for _ in range(2):
+            seen = []
+
+            async def keep(done, total, message, seen=seen):
+                seen.append((done, total, message))
+
+            meta = {"hud/episode": prompt.meta["hud/episode"]}
+            await client.call_tool("steps", {}, meta=meta, progress_callback=keep)
+            assert seen == [(1, 2, "one"), (2, 2, "two")]
+
+
+async def test_a_call_that_asks_goes_on_where_it_began(pair):
+    async def fill_in(context, params):
+        return types.ElicitResult(action="accept", content={"name": params.message})
+
+    async with balanced(pair, elicitation_callback=fill_in) as (client, _):
+        prompt = await client.get_prompt("letters:where", {"expected": ""})
+        home = prompt.messages[0].content.text
+        for meta in ({"hud/episode": prompt.meta["hud/episode"]}, {}):
+            result = await client.call_tool("ask", {}, meta=meta)
+            assert result.content[0].text.startswith("First? Second? in ")
+            assert not meta or result.content[0].text.endswith(home)
 
 
 async def test_a_cancelled_call_is_cancelled_in_the_other_replica(pair, tmp_path):

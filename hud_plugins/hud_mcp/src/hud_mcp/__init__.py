@@ -55,8 +55,10 @@ def _load(module: str, name: str) -> Callable[..., Any]:
 
 
 def __getattr__(name: str) -> object:
-    """Give the classes that `hud.server` names; they bring the SDK along, so nothing else here does."""
+    """Give the names of `hud.server`; they bring the SDK along, so nothing else here does."""
     if name in ("MCPRouter", "MCPServer"):
         return _load("hud_mcp.server.facade", name)
+    if name in ("elicit", "log", "progress", "sample"):
+        return _load("hud_mcp.server.asking", name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from hud import Environment
+from hud.server import elicit, progress
 from hud_mcp.server import UrlStore
 
 env = Environment("letters")
@@ -21,6 +22,22 @@ PORT, SHARED = sys.argv[1:]
 def pid() -> str:
     """Say which process this is."""
     return str(os.getpid())
+
+
+@env.tool
+async def steps() -> str:
+    """Report progress."""
+    await progress(1, 2, "one")
+    await progress(2, 2, "two")
+    return "done"
+
+
+@env.tool
+async def ask() -> str:
+    """Ask the client's user twice."""
+    form = {"type": "object", "properties": {"name": {"type": "string"}}}
+    names = [(await elicit(question, form)).content["name"] for question in ("First?", "Second?")]
+    return f"{' '.join(names)} in {os.getpid()}"
 
 
 @env.tool

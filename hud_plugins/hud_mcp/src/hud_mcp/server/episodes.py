@@ -9,6 +9,7 @@ import anyio
 from hud_core.errors import ConfigError, GraderError, SetupError, describe
 from hud_core.log import logger
 from hud_core.model.evaluation import Answer
+from hud_mcp.server.asking import current_caller
 from hud_mcp.server.edition import TEARDOWN_SECONDS
 from hud_mcp.server.store import new_handle
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hud_core.environment.live import LiveSession
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Evaluation
+    from hud_mcp.server.asking import Caller
     from hud_mcp.server.edition import Edition
     from hud_mcp.server.store import EpisodeStore
 
@@ -57,6 +59,7 @@ class Episode:
         self._wake = anyio.Event()
         self._graded = anyio.Event()
         self._collected = anyio.Event()
+        self._caller: Caller | None = None
         self._outcome: Evaluation | Exception = GraderError("the episode ended before it was graded")
 
     def __enter__(self) -> Self:
@@ -89,6 +92,7 @@ class Episode:
                 prompt = await self.session.setup(self.scenario, arguments)
                 self._is_driving = False
                 is_set_up = True
+                current_caller.set(None)  # nobody waits for a word of the scenario until it is graded
                 task_status.started(prompt)
                 await self._wake.wait()
                 if self._is_asked:
@@ -110,6 +114,7 @@ class Episode:
             GraderError: The episode ended; also whatever grading raises.
         """
         self._is_asked = True
+        self._caller = current_caller.get()
         self._wake.set()
         await self._graded.wait()
         if isinstance(self._outcome, Exception):
@@ -125,6 +130,7 @@ class Episode:
 
     async def _drive_grading(self) -> None:
         self._is_driving = True
+        current_caller.set(self._caller)
         try:
             self._outcome = await self.session.grade(self.answer)
         except Exception as error:  # noqa: BLE001  the scenario's mistake is told to whoever reads the grade

@@ -51,7 +51,7 @@ class Forward:
             return
         messages, body = await _read(receive, self._limit)
         request = _request(body)
-        replica = replica_of(request.get(wire.EPISODE))
+        replica = replica_of(request.get("handle"))
         if replica in ("", self._store.replica):
             await self._app(scope, _again(messages, receive), send)
             return
@@ -148,13 +148,13 @@ def _again(messages: list[Message], receive: Receive) -> Receive:
 
 
 def _request(body: bytes) -> dict[str, Any]:
-    """Read a request's id and the handle that it names; nothing where it names none, or is no request."""
-    if b"episode" not in body:
+    """Read a request's id and the handle that it names: the state of a round that it goes on with, or an episode's."""
+    if b"episode" not in body and b"requestState" not in body:
         return {}
     try:
         data = msgspec.json.decode(body)
-        meta = data["params"]["_meta"]
-        return {"id": data.get("id"), wire.EPISODE: meta[wire.EPISODE]}
+        params = data["params"]
+        return {"id": data.get("id"), "handle": params.get("requestState") or params["_meta"][wire.EPISODE]}
     except (ValueError, LookupError, TypeError, AttributeError):
         return {}  # the application says what is wrong with it
 

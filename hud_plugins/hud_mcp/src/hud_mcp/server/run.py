@@ -16,6 +16,7 @@ from mcp.server.subscriptions import (
 
 from hud_mcp.server.edition import Edition
 from hud_mcp.server.episodes import Episodes
+from hud_mcp.server.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +38,7 @@ class ServerRun:
         self.store = store
         self.edition = Edition(environment, tasks)
         self.episodes = Episodes(tasks, limit=limit, ttl=ttl)
+        self.rounds = Rounds(tasks, limit=limit, ttl=ttl, store=store)
         self.connections: set[Connection] = set()
         """Connections of the handshake era, which hear of changes unasked."""
         self._bus = InMemorySubscriptionBus()
@@ -79,6 +81,7 @@ class ServerRun:
     def close(self) -> None:
         """End every episode, and shut the environment down after them."""
         self.listen.close()
+        self.rounds.close()
         for episode in self.episodes:
             self.episodes.end(episode)
         self.edition.retire()

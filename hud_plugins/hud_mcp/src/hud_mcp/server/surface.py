@@ -9,7 +9,7 @@ import mcp_types as types
 import msgspec
 from mcp.server import Server
 from mcp.server.lowlevel.server import NotificationOptions
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
 from hud_core.environment.session import Toolbox, unknown_tool
@@ -17,7 +17,9 @@ from hud_core.errors import ConfigError
 from hud_core.model.evaluation import Answer
 from hud_core.model.tools import ToolCall
 from hud_mcp import wire
+from hud_mcp.server import rounds
 from hud_mcp.server.arguments import read_arguments
+from hud_mcp.server.asking import LEVEL, Caller, current_caller
 from hud_mcp.server.convert import (
     evaluation_data,
     mcp_messages,
@@ -116,6 +118,8 @@ class Surface:
             on_subscriptions_listen=self.listen,
             get_tool_input_schema=schema_of,
         )
+        # The constructor's way to say so warns that it is the earlier era's.
+        server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self.set_level)
         server.middleware[:] = [*map(_where_recorded, server.middleware), self.admit]
         return server
 
@@ -128,11 +132,31 @@ class Surface:
             return await call_next(ctx)
         try:
             await run.edition.start()
-            return await call_next(ctx)
+            return await self._answer(ctx, call_next)
         except Exception as error:
             if type(error).__module__.startswith("pydantic"):  # malformed parameters: the SDK knows what to answer
                 raise
             raise refusal(error) from error
+
+    async def _answer(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Answer a request whose code may speak to the client."""
+        run = ctx.lifespan_context
+        if ctx.method not in rounds.METHODS:
+            return await call_next(ctx)
+        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and _can_be_asked(ctx):
+            return await run.rounds.run(ctx, call_next)
+        caller = Caller(ctx)
+        token = current_caller.set(caller)
+        try:
+            return await call_next(ctx)
+        finally:
+            caller.is_open = False
+            current_caller.reset(token)
+
+    async def set_level(self, ctx: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:
+        """Send the client only log lines of this level and above."""
+        ctx.session._connection.state[LEVEL] = params.level  # noqa: SLF001  the SDK has no public way to keep it
+        return types.EmptyResult()
 
     # --- tools --------------------------------------------------------------------------------------------------------
 
@@ -150,6 +174,9 @@ class Surface:
             return self._submit(ctx, call)
         with _Used(ctx) as session:
             result = await self._call(ctx, session, call)
+        caller = current_caller.get()
+        if result.is_error and caller is not None and caller.refused is not None:
+            raise caller.refused  # the protocol has an error of its own for that
         return mcp_result(result, objects_only=ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS)
 
     async def _call(self, ctx: Context, session: LiveSession, call: ToolCall) -> ToolResult:
@@ -305,6 +332,12 @@ class _Used:
 
     def __exit__(self, *_: object) -> None:
         self._kept.__exit__(None, None, None)
+
+
+def _can_be_asked(ctx: Context) -> bool:
+    """Whether a request may take several rounds: its client answers questions, or goes on with one."""
+    able = ctx.session.client_capabilities
+    return (able is not None and bool(able.sampling or able.elicitation)) or "requestState" in (ctx.params or {})
 
 
 def _environment(ctx: Context) -> Environment:
