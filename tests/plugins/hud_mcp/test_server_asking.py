@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import anyio
 import mcp_types as types
@@ -12,7 +13,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.shared.exceptions import MCPDeprecationWarning
 
-from hud.server import elicit, log, progress, sample
+from hud.server import elicit, list_roots, log, progress, sample
 from hud_core import Environment
 from hud_core.errors import ConfigError, ToolError
 from hud_core.model.content import ImageContent, Message, TextContent
@@ -37,6 +38,7 @@ def make_environment(seen=None):
     add_reports(env)
     add_forms(env, [] if seen is None else seen)
     add_models(env)
+    add_more(env)
     return env
 
 
@@ -85,6 +87,24 @@ def add_models(env):
     @env.tool
     async def ask_the_model() -> str:
         return (await sample("Tea or coffee?", max_tokens=7, system="Be brief.")).text
+
+
+def add_more(env):
+    @env.tool
+    async def where() -> list[str]:
+        return await list_roots()
+
+    @env.tool
+    async def order_by_name() -> str:
+        answer = await elicit("What?", Order, key="order")
+        return f"{answer.content.drink}, {(await sample('Tea?', key='opinion')).text}"
+
+    @env.tool
+    async def ask_twice_the_same() -> str:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(partial(elicit, "What?", Order, key="order"))
+        return "never"
 
     @env.tool
     async def show_the_model() -> str:
@@ -250,6 +270,15 @@ async def test_a_model_is_asked(mode, asked):
     assert two.messages[1].role == "assistant"
 
 
+async def test_a_client_says_where_it_works(mode, asked):
+    async def roots(context):
+        return types.ListRootsResult(roots=[types.Root(uri="file:///work")])
+
+    async with connect(mode, asked, list_roots_callback=roots) as client:
+        result = await client.call_tool("where", {})
+    assert "file:///work" in result.content[0].text
+
+
 async def test_two_questions_at_once(mode, asked):
     async with connect(mode, asked, says="yes") as client:
         assert await text_of(client, "ask_both") == "tea, yes"
@@ -376,6 +405,26 @@ async def test_what_was_not_answered_is_asked_again():
         again = await client.session.call_tool("ask_both", {}, **state)
         assert again.request_state != asked.request_state
         assert [request.method for request in again.input_requests.values()] == ["sampling/createMessage"]
+
+
+async def test_questions_that_have_names_may_be_answered_in_advance():
+    answers = {"order": accepted(drink="tea"), "of something else": accepted(x=1)}
+    async with by_hand(EnvironmentServer(make_environment())) as client:
+        asked = await client.session.call_tool("order_by_name", {}, input_responses=answers, allow_input_required=True)
+        assert list(asked.input_requests) == ["opinion"]
+        result = await client.session.call_tool("ask_twice_the_same", {}, allow_input_required=True)
+        assert result.is_error
+        assert "'order' is being asked already" in result.content[0].text
+
+
+@pytest.mark.parametrize("answers", [{"order": 5}, {"order": {"action": "perhaps"}}, [], "x"])
+async def test_answers_that_are_none_are_refused(answers):
+    async with by_hand(EnvironmentServer(make_environment())) as client:
+        sent = {"name": "order", "arguments": {}, "inputResponses": answers}
+        request = types.Request[dict, str](method="tools/call", params=sent)
+        with pytest.raises(MCPError) as caught:
+            await client.session.send_request(request, types.CallToolResult)
+    assert caught.value.error.code == types.INVALID_PARAMS
 
 
 async def test_calls_that_wait_for_answers_are_bounded_in_number_and_age():

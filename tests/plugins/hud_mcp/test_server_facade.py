@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from enum import StrEnum
+from typing import Literal
 
 import anyio
+import mcp_types as types
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
 
-from hud.server import MCPRouter, MCPServer
+from hud.server import MCPRouter, MCPServer, resource_updated
 from hud_core import Environment
 from hud_core.errors import ConfigError, DefinitionError
 from hud_core.model.content import ImageContent, Message, TextContent
@@ -230,3 +233,131 @@ def test_a_router_whose_names_are_taken_is_refused():
     env.include_router(router())
     with pytest.raises(DefinitionError, match="already has a tool 'add'"):
         env.mount(router())
+
+
+# --- suggestions and subscriptions ------------------------------------------------------------------------------------
+
+
+class Tone(StrEnum):
+    KIND = "kind"
+    KEEN = "keen"
+    STERN = "stern"
+
+
+def suggesting():
+    env = Environment("notes")
+
+    @env.prompt
+    def review(
+        tone: Tone,
+        level: Literal["low", 3],
+        is_long: bool,
+        code: str = "",
+        other: Tone | None = None,
+    ):
+        return f"{tone} {level} {is_long} {code} {other}"
+
+    @env.prompt
+    def many(number: Literal[tuple(f"n{n}" for n in range(150))]):
+        return number
+
+    @env.resource("notes://{folder}/{name}")
+    def note(folder: Literal["in", "out"], name: str):
+        return f"{folder} {name}"
+
+    @env.scenario()
+    async def write(tone: Tone):
+        yield tone
+        yield 1.0
+
+    @env.tool
+    async def change(uri: str) -> str:
+        await resource_updated(uri)
+        return "changed"
+
+    return env
+
+
+@pytest.mark.parametrize(
+    ("argument", "typed", "values"),
+    [
+        ("tone", "", ["keen", "kind", "stern"]),
+        ("tone", "K", ["keen", "kind"]),
+        ("tone", "x", []),
+        ("level", "", ["3", "low"]),
+        ("is_long", "t", ["true"]),
+        ("code", "", []),
+        ("other", "s", ["stern"]),
+    ],
+)
+async def test_values_of_a_prompts_arguments_are_suggested(mode, argument, typed, values):
+    async with connect(suggesting(), mode) as client:
+        ref = types.PromptReference(name="review")
+        found = (await client.complete(ref, {"name": argument, "value": typed})).completion
+    assert (sorted(found.values), found.total, found.has_more) == (values, len(values), False)
+
+
+async def test_values_of_scenarios_and_of_addresses_are_suggested(mode):
+    async with connect(suggesting(), mode) as client:
+
+        async def values(ref, name):
+            return (await client.complete(ref, {"name": name, "value": ""})).completion
+
+        assert len((await values(types.PromptReference(name="notes:write"), "tone")).values) == 3
+        address = types.ResourceTemplateReference(uri="notes://{folder}/{name}")
+        assert sorted((await values(address, "folder")).values) == ["in", "out"]
+        many = await values(types.PromptReference(name="many"), "number")
+        assert (len(many.values), many.total, many.has_more) == (100, 150, True)
+        with pytest.raises(MCPError, match="unknown prompt 'nope'"):
+            await values(types.PromptReference(name="nope"), "x")
+        with pytest.raises(MCPError, match="unknown resource template 'notes://nope'"):
+            await values(types.ResourceTemplateReference(uri="notes://nope"), "x")
+        with pytest.raises(MCPError, match="no argument 'x'; there are folder, name"):
+            await values(address, "x")
+
+
+async def test_scenarios_are_not_suggested_without_the_capability(mode):
+    server = EnvironmentServer(suggesting(), harness="s3cret")
+    async with Client(server.lowlevel, mode=mode) as client:
+        with pytest.raises(MCPError, match="unknown prompt 'notes:write'"):
+            await client.complete(types.PromptReference(name="notes:write"), {"name": "tone", "value": ""})
+
+
+@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+async def test_subscribers_of_the_handshake_era_hear_of_a_change():
+    heard = []
+
+    async def keep(message):
+        if isinstance(message, types.ResourceUpdatedNotification):
+            heard.append(message.params.uri)
+
+    server = EnvironmentServer(suggesting())
+    async with Client(server.lowlevel, mode="legacy", message_handler=keep) as client:
+        assert client.server_capabilities.resources.subscribe
+        await client.subscribe_resource("notes://in/a")
+        await client.call_tool("change", {"uri": "notes://in/a"})
+        await client.call_tool("change", {"uri": "notes://in/b"})
+        await server.resource_updated("notes://in/a")
+        await client.unsubscribe_resource("notes://in/a")
+        await client.call_tool("change", {"uri": "notes://in/a"})
+        for number in range(1000):
+            await client.subscribe_resource(f"notes://in/{number}")
+        with pytest.raises(MCPError, match="may subscribe to 1000 resources at once"):
+            await client.subscribe_resource("notes://one/more")
+    assert heard == ["notes://in/a", "notes://in/a"]
+
+
+async def test_subscribers_of_the_later_era_hear_of_a_change():
+    server = EnvironmentServer(suggesting())
+    async with (
+        Client(server.lowlevel) as client,
+        client.listen(resource_subscriptions=["notes://in/a"]) as changes,
+    ):
+        await client.call_tool("change", {"uri": "notes://in/b"})
+        await client.call_tool("change", {"uri": "notes://in/a"})
+        with anyio.fail_after(5):
+            assert (await anext(aiter(changes))).uri == "notes://in/a"
+
+
+async def test_a_change_where_nothing_is_served_is_nothing():
+    assert (await suggesting().call_tool("change", uri="notes://in/a")).text == "changed"

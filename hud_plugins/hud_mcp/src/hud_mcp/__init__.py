@@ -58,7 +58,7 @@ def __getattr__(name: str) -> object:
     """Give the names of `hud.server`; they bring the SDK along, so nothing else here does."""
     if name in ("MCPRouter", "MCPServer"):
         return _load("hud_mcp.server.facade", name)
-    if name in ("elicit", "log", "progress", "sample"):
+    if name in ("elicit", "list_roots", "log", "progress", "resource_updated", "sample"):
         return _load("hud_mcp.server.asking", name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

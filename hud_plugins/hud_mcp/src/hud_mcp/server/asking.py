@@ -31,6 +31,12 @@ LEVEL = "hud/level"
 """The key in a connection's state of the least level that its client wants."""
 SAMPLING = types.ClientCapabilities(sampling=types.SamplingCapability())
 ELICITATION = types.ClientCapabilities(elicitation=types.ElicitationCapability())
+ROOTS = types.ClientCapabilities(roots=types.RootsCapability())
+_RESULTS = {
+    "elicitation/create": types.ElicitResult,
+    "roots/list": types.ListRootsResult,
+    "sampling/createMessage": types.CreateMessageResult,
+}
 
 
 class Caller:
@@ -45,7 +51,7 @@ class Caller:
     def __init__(
         self,
         ctx: ServerRequestContext[Any, Any],
-        ask: Callable[[types.InputRequest], Awaitable[types.InputResponse]] | None = None,
+        ask: Callable[[types.InputRequest, str | None], Awaitable[types.InputResponse]] | None = None,
     ) -> None:
         self.ctx = ctx
         """The request; a later one where the client had to be asked, and went on with the call."""
@@ -69,8 +75,15 @@ class Caller:
             note = types.LoggingMessageNotification(params=params)
             await ctx.session.send_notification(note, related_request_id=ctx.request_id)
 
-    async def ask(self, request: types.InputRequest, needed: types.ClientCapabilities) -> types.InputResponse:
+    async def ask(
+        self, request: types.InputRequest, needed: types.ClientCapabilities, key: str | None
+    ) -> types.InputResponse:
         """Ask the client something, and wait for what it, or its user, says.
+
+        Args:
+            request: The question.
+            needed: What the client must support.
+            key: The question's name in a round; any by default.
 
         Raises:
             ToolError: It cannot be asked, or refuses.
@@ -82,13 +95,13 @@ class Caller:
                 self.refused = MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, text, data)
             raise ToolError(text)
         try:
-            return await self._ask(request)
+            return await self._ask(request, key)
         except MCPError as error:
             msg = f"the client did not answer {request.method}: {error.message}"
             raise ToolError(msg) from error
 
-    async def _ask_at_once(self, request: types.InputRequest) -> types.InputResponse:
-        kind: Any = types.CreateMessageResult if request.method == "sampling/createMessage" else types.ElicitResult
+    async def _ask_at_once(self, request: types.InputRequest, _: str | None) -> types.InputResponse:
+        kind: Any = _RESULTS[request.method]
         metadata = ServerMessageMetadata(related_request_id=self.ctx.request_id)
         answer: types.InputResponse = await self.ctx.session.send_request(request, kind, metadata=metadata)
         return answer
@@ -140,12 +153,13 @@ async def log(text: str, *, level: types.LoggingLevel = "info", **data: object) 
         await caller.log(level, {"message": text, **data} if data else text)
 
 
-async def elicit(message: str, form: type | Mapping[str, Any]) -> Elicited:
+async def elicit(message: str, form: type | Mapping[str, Any], *, key: str | None = None) -> Elicited:
     """Ask the person at the client to fill in a form.
 
     Args:
         message: What is asked, and why.
         form: A dataclass or the like whose fields are text, numbers, booleans, or enums; or such a JSON Schema.
+        key: The question's name, by which clients of 2026-07-28 may answer it with the call itself.
 
     Returns:
         What they did; ``content`` is an instance of the type, or a dict where a schema was given.
@@ -157,7 +171,7 @@ async def elicit(message: str, form: type | Mapping[str, Any]) -> Elicited:
     codec = TypeCodec("elicit", form) if isinstance(form, type) else None
     schema = dict(form) if not isinstance(form, type) else _flat((codec and codec.schema) or {})
     request = types.ElicitRequest(params=types.ElicitRequestFormParams(message=message, requested_schema=schema))
-    answer = await _asked("elicit").ask(request, ELICITATION)
+    answer = await _asked("elicit").ask(request, ELICITATION, key)
     if not isinstance(answer, types.ElicitResult):
         raise ToolError("the client answered a form with something else")
     if answer.action != "accept":
@@ -170,13 +184,16 @@ async def elicit(message: str, form: type | Mapping[str, Any]) -> Elicited:
         raise ToolError(msg) from error
 
 
-async def sample(messages: str | Sequence[Message], *, max_tokens: int = 1024, system: str | None = None) -> Message:
+async def sample(
+    messages: str | Sequence[Message], *, max_tokens: int = 1024, system: str | None = None, key: str | None = None
+) -> Message:
     """Ask the client's model.
 
     Args:
         messages: What it is asked: text, or messages of ``user`` and ``assistant``.
         max_tokens: How long the answer may be.
         system: What it is told beforehand.
+        key: The question's name, as for `elicit`.
 
     Returns:
         The answer; `Message.text` is its text.
@@ -187,11 +204,37 @@ async def sample(messages: str | Sequence[Message], *, max_tokens: int = 1024, s
     asked = [Message(content=(TextContent(text=messages),))] if isinstance(messages, str) else messages
     sent = [_sampling(message) for message in asked]
     params = types.CreateMessageRequestParams(messages=sent, max_tokens=max_tokens, system_prompt=system)
-    answer = await _asked("sample").ask(types.CreateMessageRequest(params=params), SAMPLING)
+    answer = await _asked("sample").ask(types.CreateMessageRequest(params=params), SAMPLING, key)
     if not isinstance(answer, types.CreateMessageResult | types.CreateMessageResultWithTools):
         raise ToolError("the client answered for its model with something else")
     blocks = answer.content if isinstance(answer.content, list) else [answer.content]
     return Message(role=answer.role, content=tuple(_block(block) for block in blocks))
+
+
+async def list_roots(*, key: str | None = None) -> list[str]:
+    """Ask the client which folders and files it works on; as ``file://`` addresses.
+
+    Args:
+        key: The question's name, as for `elicit`.
+
+    Raises:
+        ToolError: No client called, or it tells nobody.
+    """
+    answer = await _asked("list_roots").ask(types.ListRootsRequest(), ROOTS, key)
+    if not isinstance(answer, types.ListRootsResult):
+        raise ToolError("the client answered for its roots with something else")
+    return [str(root.uri) for root in answer.roots]
+
+
+async def resource_updated(uri: str) -> None:
+    """Tell the clients that subscribed to a resource that it has changed; where nothing is served, nothing happens.
+
+    Args:
+        uri: Its address, whole, though a template may publish it.
+    """
+    caller = current_caller.get()  # also from what goes on after the call: this is no word to its caller alone
+    if caller is not None:
+        await caller.ctx.lifespan_context.resource_updated(uri)
 
 
 def _caller() -> Caller | None:

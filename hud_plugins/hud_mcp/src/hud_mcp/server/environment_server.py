@@ -149,6 +149,14 @@ class EnvironmentServer:
         self.environment = environment
         self.lowlevel.instructions = environment.instructions
 
+    async def resource_updated(self, uri: str) -> None:
+        """Tell the clients that subscribed to a resource that it has changed.
+
+        Code that clients call has `hud.server.resource_updated` for it, which needs no server object.
+        """
+        for run in list(self._runs):
+            await run.resource_updated(uri)
+
     def _app(self, path: str, *, stateless: bool, is_wide: bool) -> ServedApp:
         from hud_mcp.server.http import make_app
 

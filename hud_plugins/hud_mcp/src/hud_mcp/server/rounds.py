@@ -16,7 +16,7 @@ import msgspec
 from mcp import MCPError
 from pydantic import TypeAdapter, ValidationError
 
-from hud_core.errors import ConfigError
+from hud_core.errors import ConfigError, ToolError
 from hud_mcp.server.asking import Caller, current_caller
 from hud_mcp.server.store import new_handle
 
@@ -115,7 +115,8 @@ class _Call:
         self._scope = anyio.CancelScope()
         self._changed = anyio.Event()
         self._asked: dict[str, tuple[types.InputRequest, anyio.Event]] = {}
-        self._answers: dict[str, types.InputResponse] = {}
+        self._answers: dict[str, types.InputResponse] = _answers((ctx.params or {}).get("inputResponses"))
+        """What was answered and is not yet read; a client that knows the questions may answer them in advance."""
         self._is_done = False
         self._outcome: HandlerResult | Exception = None
 
@@ -165,15 +166,19 @@ class _Call:
         self.resumed.set()
         self._scope.cancel()
 
-    async def _ask(self, request: types.InputRequest) -> types.InputResponse:
-        key, answered = secrets.token_hex(4), anyio.Event()
-        self._asked[key] = (request, answered)
-        self._changed.set()
-        try:
-            await answered.wait()
-            return self._answers.pop(key)
-        finally:
-            self._asked.pop(key, None)
+    async def _ask(self, request: types.InputRequest, key: str | None) -> types.InputResponse:
+        key, answered = key or secrets.token_hex(4), anyio.Event()
+        if key in self._asked:
+            msg = f"a question with the key {key!r} is being asked already; give each its own"
+            raise ToolError(msg)
+        if key not in self._answers:
+            self._asked[key] = (request, answered)
+            self._changed.set()
+            try:
+                await answered.wait()
+            finally:
+                self._asked.pop(key, None)
+        return self._answers.pop(key)
 
 
 def _identity(ctx: Context) -> bytes:

@@ -11,9 +11,11 @@ from mcp.server.subscriptions import (
     ListenHandler,
     PromptsListChanged,
     ResourcesListChanged,
+    ResourceUpdated,
     ToolsListChanged,
 )
 
+from hud_core.errors import ConfigError
 from hud_mcp.server.edition import Edition
 from hud_mcp.server.episodes import Episodes
 from hud_mcp.server.rounds import Rounds
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
     from hud_core.environment.environment import Environment
     from hud_mcp.server.store import EpisodeStore
+
+
+MOST_SUBSCRIBED = 1000
+"""How many resources one connection may want to hear of."""
+_SUBSCRIBED = "hud/subscribed"
 
 
 class ServerRun:
@@ -66,6 +73,30 @@ class ServerRun:
                 await connection.send_resource_list_changed()
         for event in (ToolsListChanged(), PromptsListChanged(), ResourcesListChanged()):
             await self._bus.publish(event)
+
+    async def resource_updated(self, uri: str) -> None:
+        """Tell the clients that asked to hear of it that a resource has changed."""
+        for connection in list(self.connections):
+            if uri in connection.state.get(_SUBSCRIBED, ()):
+                with anyio.move_on_after(1):  # as above
+                    await connection.send_resource_updated(uri)
+        await self._bus.publish(ResourceUpdated(uri=uri))
+
+    def subscribe(self, connection: Connection, uri: str) -> None:
+        """Note that a connection of the handshake era wants to hear of a resource.
+
+        Raises:
+            ConfigError: It wants to hear of too many.
+        """
+        wanted: set[str] = connection.state.setdefault(_SUBSCRIBED, set())
+        if len(wanted) >= MOST_SUBSCRIBED and uri not in wanted:
+            msg = f"a client may subscribe to {MOST_SUBSCRIBED} resources at once; unsubscribe from some"
+            raise ConfigError(msg)
+        wanted.add(uri)
+
+    def unsubscribe(self, connection: Connection, uri: str) -> None:
+        """Note that it does not any more."""
+        connection.state.get(_SUBSCRIBED, set()).discard(uri)
 
     def add(self, connection: Connection) -> None:
         """Follow a connection until it closes; its episodes end with it."""

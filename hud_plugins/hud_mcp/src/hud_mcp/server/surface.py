@@ -14,12 +14,12 @@ from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
 from hud_core.environment.session import Toolbox, unknown_tool
 from hud_core.errors import ConfigError
-from hud_core.model.evaluation import Answer
 from hud_core.model.tools import ToolCall
 from hud_mcp import wire
 from hud_mcp.server import rounds
 from hud_mcp.server.arguments import read_arguments
 from hud_mcp.server.asking import LEVEL, Caller, current_caller
+from hud_mcp.server.completion import complete
 from hud_mcp.server.convert import (
     evaluation_data,
     mcp_messages,
@@ -33,25 +33,24 @@ from hud_mcp.server.convert import (
 from hud_mcp.server.episodes import Episode
 from hud_mcp.server.published import published
 from hud_mcp.server.refusals import UnknownResourceError, refusal
+from hud_mcp.server.requests import Used, answer_of, can_be_asked, environment_of, episode_of, owner_of
 from hud_mcp.server.run import ServerRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 
-    from hud_core.environment.environment import Environment
     from hud_core.environment.live import LiveSession
     from hud_core.environment.scenario import ScenarioHandle
     from hud_core.model.tools import ToolResult
+    from hud_mcp.server.published import PublishedPrompt, PublishedResource
 
     Context = ServerRequestContext[ServerRun, Any]
 
 _ALWAYS_SERVED = ("ping", "server/discover")
 """Requests that do not wait for the environment's initialize functions."""
-_PROCESS = "process"
-"""Who owns an episode where a run has one client: on stdio, and in memory."""
 
 
 class _WireServer(Server[ServerRun]):
@@ -116,6 +115,9 @@ class Surface:
             on_list_resource_templates=self.list_templates,
             on_read_resource=self.read_resource,
             on_subscriptions_listen=self.listen,
+            on_subscribe_resource=self.subscribe,
+            on_unsubscribe_resource=self.unsubscribe,
+            on_completion=self.complete,
             get_tool_input_schema=schema_of,
         )
         # The constructor's way to say so warns that it is the earlier era's.
@@ -143,7 +145,7 @@ class Surface:
         run = ctx.lifespan_context
         if ctx.method not in rounds.METHODS:
             return await call_next(ctx)
-        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and _can_be_asked(ctx):
+        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and can_be_asked(ctx):
             return await run.rounds.run(ctx, call_next)
         caller = Caller(ctx)
         token = current_caller.set(caller)
@@ -163,7 +165,7 @@ class Surface:
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """List the tools that an agent may call."""
         del params
-        with _Used(ctx) as session:
+        with Used(ctx) as session:
             tools = await Toolbox(session.tools).list_tools()
         return types.ListToolsResult(tools=[mcp_tool(tool) for tool in tools])
 
@@ -172,7 +174,7 @@ class Surface:
         call = ToolCall(params.name, params.arguments or {})
         if call.name == wire.SUBMIT and self._is_harness(ctx):
             return self._submit(ctx, call)
-        with _Used(ctx) as session:
+        with Used(ctx) as session:
             result = await self._call(ctx, session, call)
         caller = current_caller.get()
         if result.is_error and caller is not None and caller.refused is not None:
@@ -217,7 +219,7 @@ class Surface:
     async def _set_up(
         self, ctx: Context, handle: ScenarioHandle[...], arguments: dict[str, str]
     ) -> types.GetPromptResult:
-        run, owner = ctx.lifespan_context, _owner(ctx)
+        run, owner = ctx.lifespan_context, owner_of(ctx)
         if owner is not None and not any(key.startswith("hud/") for key in ctx.meta or {}):
             run.episodes.end_owner(owner)  # a client that knows no handles has one episode at a time
         episode = Episode(run.edition, handle.name, owner, run.store)
@@ -228,16 +230,16 @@ class Surface:
         return types.GetPromptResult(description=handle.description, messages=mcp_messages(prompt), _meta=meta)
 
     def _submit(self, ctx: Context, call: ToolCall) -> types.CallToolResult:
-        episode = _episode_of(ctx, str(call.arguments.get("scenario", "")))
+        episode = episode_of(ctx, str(call.arguments.get("scenario", "")))
         if (ctx.meta or {}).get(wire.CLOSE):
             ctx.lifespan_context.episodes.end(episode)
             return types.CallToolResult(content=[types.TextContent(text="episode ended")])
         with episode:
-            episode.answer = _answer(ctx, call.arguments.get("answer"))
+            episode.answer = answer_of(ctx, call.arguments.get("answer"))
         return types.CallToolResult(content=[types.TextContent(text="answer received")])
 
     async def _grade(self, ctx: Context, handle: ScenarioHandle[...], uri: str) -> types.ReadResourceResult:
-        episode, episodes = _episode_of(ctx, handle.name), ctx.lifespan_context.episodes
+        episode, episodes = episode_of(ctx, handle.name), ctx.lifespan_context.episodes
         try:
             with episode:
                 evaluation = await episode.grade()
@@ -298,6 +300,30 @@ class Surface:
         """Tell a client of the later era what changes."""
         return await ctx.lifespan_context.listen(ctx, params)
 
+    async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
+        """Tell a client of the handshake era when a resource changes."""
+        ctx.lifespan_context.subscribe(ctx.session._connection, params.uri)  # noqa: SLF001  as in `admit`
+        return types.EmptyResult()
+
+    async def unsubscribe(self, ctx: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
+        """Tell it no more."""
+        ctx.lifespan_context.unsubscribe(ctx.session._connection, params.uri)  # noqa: SLF001  as in `admit`
+        return types.EmptyResult()
+
+    async def complete(self, ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
+        """Suggest values for an argument."""
+        ours, ref = published(ctx.lifespan_context.edition.environment), params.ref
+        found: PublishedPrompt | PublishedResource | ScenarioHandle[...] | None
+        if isinstance(ref, types.PromptReference):
+            found = ours.prompts.get(ref.name) or self._scenario(ctx, ref.name)
+        else:
+            found = ours.resources.get(ref.uri)
+        if found is None:
+            kind = "prompt" if isinstance(ref, types.PromptReference) else "resource template"
+            msg = f"unknown {kind} {getattr(ref, 'name', None) or getattr(ref, 'uri', '')!r}"
+            raise ConfigError(msg)
+        return complete(found.signature, params.argument)
+
     # --- who asks -----------------------------------------------------------------------------------------------------
 
     def _is_harness(self, ctx: Context) -> bool:
@@ -308,94 +334,11 @@ class Surface:
 
     def _scenario(self, ctx: Context, name: str) -> ScenarioHandle[...] | None:
         """Find a scenario by its name on the wire; there is none for those who may not know of it."""
-        environment = _environment(ctx)
+        environment = environment_of(ctx)
         owner, _, short = name.rpartition(":")
         if owner != environment.name or not self._is_harness(ctx):
             return None
         return environment.scenarios.get(short)
-
-
-class _Used:
-    """The session that a request's calls go to, kept alive meanwhile: an episode's, or the environment's own."""
-
-    def __init__(self, ctx: Context) -> None:
-        run, handle = ctx.lifespan_context, _handle(ctx)
-        episode = run.episodes.find(handle, _owner(ctx))
-        if handle is None and episode is not None and episode.edition is not run.edition:
-            episode = None  # the environment was exchanged: who names no episode sees the new one
-        self._kept = run.edition.used() if episode is None else episode
-        self._session = run.edition.session if episode is None else episode.session
-
-    def __enter__(self) -> LiveSession:
-        self._kept.__enter__()
-        return self._session
-
-    def __exit__(self, *_: object) -> None:
-        self._kept.__exit__(None, None, None)
-
-
-def _can_be_asked(ctx: Context) -> bool:
-    """Whether a request may take several rounds: its client answers questions, or goes on with one."""
-    able = ctx.session.client_capabilities
-    return (able is not None and bool(able.sampling or able.elicitation)) or "requestState" in (ctx.params or {})
-
-
-def _environment(ctx: Context) -> Environment:
-    """Give the environment of the client's episode, which an exchange of environments leaves to it."""
-    run = ctx.lifespan_context
-    if ctx.method != "resources/read":
-        return run.edition.environment
-    episode = run.episodes.find(_handle(ctx), _owner(ctx))
-    return run.edition.environment if episode is None else episode.edition.environment
-
-
-def _handle(ctx: Context) -> str | None:
-    handle = (ctx.meta or {}).get(wire.EPISODE)
-    return handle if isinstance(handle, str) else None
-
-
-def _owner(ctx: Context) -> Hashable:
-    """Say what identifies the client: its session, or that a process has only one; None where nothing does."""
-    session = ctx.session._connection.session_id  # noqa: SLF001  the header alone may be anybody's invention
-    if session is not None:
-        return session
-    return _PROCESS if ctx.request is None else None
-
-
-def _episode_of(ctx: Context, scenario: str) -> Episode:
-    """Find the client's episode of a scenario.
-
-    Raises:
-        ConfigError: It has none, or one of another scenario.
-    """
-    episode = ctx.lifespan_context.episodes.find(_handle(ctx), _owner(ctx))
-    if episode is None:
-        msg = (
-            f"no episode of scenario {scenario!r} is open for this client; set it up first, and name the handle that "
-            f"setup returned in _meta[{wire.EPISODE!r}]"
-        )
-        raise ConfigError(msg)
-    if scenario.rpartition(":")[2] != episode.scenario:
-        msg = f"the episode that is open is of scenario {episode.scenario!r}, not of {scenario!r}"
-        raise ConfigError(msg)
-    return episode
-
-
-def _answer(ctx: Context, given: Any) -> Answer:  # noqa: ANN401  JSON data
-    """Read an answer: whole from `_meta`, where the client has put it there, or else the text, verbatim."""
-    whole = (ctx.meta or {}).get(wire.ANSWER)
-    if whole is not None:
-        try:
-            return msgspec.convert(whole, Answer)
-        except msgspec.ValidationError as error:
-            msg = f"the answer in _meta[{wire.ANSWER!r}] is none: {error}"
-            raise ConfigError(msg) from error
-    if isinstance(given, str):
-        return Answer(text=given)
-    if given is None:
-        msg = f"{wire.SUBMIT} needs the parameter 'answer'"
-        raise ConfigError(msg)
-    return Answer(text=msgspec.json.encode(given).decode(), structured=given)
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:
