@@ -20,7 +20,8 @@ PINS = ROOT / "constraints.txt"
 # Apart, for an environment of its own: it wants older versions of what we use.
 LITELLM_PINS = ROOT / "tests" / "plugins" / "hud_openai" / "litellm-constraints.txt"
 NPM_OPTIONS = ["--no-audit", "--no-fund", "--fetch-timeout=60000"]
-AIMOCK = "@copilotkit/aimock@1.43.0"
+# A model stub, and a coding agent without what it has for microphones, clipboards and terminals.
+NPM_TOOLS = ["@copilotkit/aimock@1.43.0", "@qwen-code/qwen-code@0.24.4"]
 # Each .txt is an environment of its own; package.json and its lock are the packages for Node.
 MCP_PINS = ROOT / "tests" / "plugins" / "hud_mcp" / "interop" / "peers"
 MCP_PEERS = {
@@ -187,9 +188,10 @@ def peers(session: nox.Session) -> dict[str, str]:
     """Install the clients and servers that tests talk to and that are not ours, once, and say where they are."""
     litellm, npm, mcp = CACHE / "litellm", CACHE / "npm", CACHE / "mcp-peers"
     install_apart(session, litellm, LITELLM_PINS)
-    if is_outdated(npm, AIMOCK):
-        session.run("npm", "install", "--prefix", str(npm), *NPM_OPTIONS, AIMOCK)
-        mark(npm, AIMOCK)
+    if is_outdated(npm, wanted := "\n".join(NPM_TOOLS)):
+        bare = ["--omit=optional", "--ignore-scripts"]
+        session.run("npm", "install", "--prefix", str(npm), *NPM_OPTIONS, *bare, *NPM_TOOLS)
+        mark(npm, wanted)
     for name in MCP_PEERS:
         install_apart(session, mcp / name, MCP_PINS / f"{name}.txt")
     if is_outdated(mcp / "npm", lock := (MCP_PINS / "package-lock.json").read_text("utf-8")):
@@ -202,6 +204,7 @@ def peers(session: nox.Session) -> dict[str, str]:
         "HUD_TEST_LITELLM": str(litellm / "bin" / "litellm"),
         "HUD_TEST_LLMOCK": str(npm / "node_modules" / ".bin" / "llmock"),
         "HUD_TEST_MCP_PEERS": str(mcp),
+        "HUD_TEST_QWEN": str(npm / "node_modules" / "@qwen-code" / "qwen-code" / "cli-entry.js"),
     }
 
 

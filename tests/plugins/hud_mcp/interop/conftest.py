@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -115,5 +117,18 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
 @pytest.fixture(scope="session")
 def hud_dev(peers: Peers) -> list[str]:
     """The command that serves a copy of `letters_env.py`; say how with ``--stdio``, or ``--port {port}``."""
+    shutil.copy(HERE / "letters.py", peers.home)
     copy = Path(shutil.copy(HERE / "letters_env.py", peers.home))
     return [str(Path(sys.executable).with_name("hud")), "dev", f"{copy}:env", "--watch", str(copy)]
+
+
+@pytest.fixture(scope="session")
+def chat_stub() -> ModuleType:
+    """The module with the endpoint of a scripted model, which the tests of `hud_openai` are made with."""
+    file = HERE.parents[1] / "hud_openai" / "stub_endpoint.py"
+    spec = importlib.util.spec_from_file_location("stub_endpoint", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

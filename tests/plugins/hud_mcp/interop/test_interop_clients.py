@@ -15,7 +15,7 @@ HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
 SEEN = {
     "tools": ["add", "boom", "picture", "reload"],
     "sum": "5",
-    "error": [True, "no such letter"],
+    "error": [True, "tool 'boom' failed: ValueError: no such letter"],
     "picture": ["image/png", PIXEL],
     "prompts": ["letters:counts", "letters:flag", "letters:number", "letters:say", "spell"],
     "prompt": "Say 007",
@@ -60,27 +60,30 @@ def test_clients_of_others_see_what_we_serve(client: str, target: dict[str, Any]
     assert report == {name: value for name, value in SEEN.items() if (client, name) not in NOT_ASKED}
 
 
-def inspect(peers: Any, target: dict[str, Any], *method: str) -> Any:
+INSPECTORS = {
+    "inspector-0.15": "node_modules/@modelcontextprotocol/inspector-cli/build/cli.js",
+    "inspector-2": "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js",
+}
+
+
+def inspect(peers: Any, line: str, target: dict[str, Any], *method: str) -> Any:
     """Ask the inspector's command line, which asks the server."""
     to = [target["url"], "--transport", "http"] if "url" in target else [target["command"], *target["args"]]
-    ran = peers.run(
-        peers.node(
-            "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js", "--cli", *to, *method
-        )
-    )
+    ran = peers.run(peers.node(INSPECTORS[line], "--cli", *to, *method))
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 
 
-def test_the_inspector_sees_what_we_serve(target: dict[str, Any], peers: Any) -> None:
-    tools = inspect(peers, target, "--method", "tools/list")["tools"]
+@pytest.mark.parametrize("line", INSPECTORS)
+def test_the_inspector_sees_what_we_serve(line: str, target: dict[str, Any], peers: Any) -> None:
+    tools = inspect(peers, line, target, "--method", "tools/list")["tools"]
     assert sorted(tool["name"] for tool in tools) == SEEN["tools"]
 
     call = ["--method", "tools/call", "--tool-name", "add", "--tool-arg", "a=2", "--tool-arg", "b=3"]
-    assert inspect(peers, target, *call)["content"][0]["text"] == SEEN["sum"]
+    assert inspect(peers, line, target, *call)["content"][0]["text"] == SEEN["sum"]
 
     read = ["--method", "resources/read", "--uri", "letters://rules"]
-    assert inspect(peers, target, *read)["contents"][0]["text"] == SEEN["resource"]
+    assert inspect(peers, line, target, *read)["contents"][0]["text"] == SEEN["resource"]
 
     prompt = ["--method", "prompts/get", "--prompt-name", "letters:say", "--prompt-args", "expected=007"]
-    assert inspect(peers, target, *prompt)["messages"][0]["content"]["text"] == SEEN["prompt"]
+    assert inspect(peers, line, target, *prompt)["messages"][0]["content"]["text"] == SEEN["prompt"]

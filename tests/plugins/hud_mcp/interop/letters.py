@@ -1,4 +1,4 @@
-"""An environment of hud-python 0.5.41, for its `hud dev`: ``hud dev hud_letters:env``."""
+"""The environment of the interop tests: served by our `hud dev`, and in its own environment by that of hud-python."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from hud import Environment
 
-env = Environment("letters")
+env = Environment("letters", instructions="Count letters.")
 
 
 @env.tool()

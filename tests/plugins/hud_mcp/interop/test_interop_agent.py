@@ -1,0 +1,90 @@
+"""A coding agent's own command line, with a scripted model behind it, drives a tool of `hud dev`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+AGENT = "HUD_TEST_QWEN"
+TOOL = "mcp__letters__add"
+SETTINGS = {
+    "general": {"enableAutoUpdate": False},
+    "privacy": {"usageStatisticsEnabled": False},
+    "telemetry": {"enabled": False},
+}
+
+
+@pytest.fixture
+def agent(peers: Any) -> list[str]:
+    """The command of the coding agent; without it skip, but never in CI."""
+    script = os.environ.get(AGENT)
+    if not script and os.environ.get("CI"):
+        pytest.fail(f"{AGENT} is not set: CI runs this test, with the agent that `nox -s suite` installs")
+    if not script:
+        pytest.skip(f"{AGENT} is not set; `nox -s suite` installs the agent and sets it")
+    command: list[str] = peers.node(script)  # an absolute path stays as it is
+    return command
+
+
+@pytest.fixture(params=["http", "stdio"])
+def server(request: pytest.FixtureRequest, peers: Any, hud_dev: list[str]) -> Iterator[dict[str, Any]]:
+    """Our `hud dev`, as the agent's settings name it."""
+    if request.param == "stdio":
+        yield {"command": hud_dev[0], "args": [*hud_dev[1:], "--stdio"]}
+        return
+    with peers.serving(*hud_dev, "--port", "{port}") as url:
+        yield {"httpUrl": url}
+
+
+@contextmanager
+def model(stub: ModuleType) -> Iterator[Any]:
+    """A model that calls the tool, and then says what it gave."""
+
+    def decide(request: Any) -> Any:
+        last = request.body["messages"][-1]
+        reply = (
+            stub.call((TOOL, {"a": 2, "b": 3})) if last["role"] == "user" else stub.say(f"It gave {last['content']}")
+        )
+        return streamed(stub, reply)
+
+    with stub.StubEndpoint(decide) as endpoint:
+        yield endpoint
+
+
+def streamed(stub: ModuleType, reply: Any) -> Any:
+    """The same reply as the one event of a stream, which is all that the agent asks for."""
+    choice = dict(reply.body["choices"][0])
+    choice["delta"] = choice.pop("message")
+    choice["delta"]["tool_calls"] = [
+        {**called, "index": index} for index, called in enumerate(choice["delta"].get("tool_calls", ()))
+    ]
+    chunk = {**reply.body, "object": "chat.completion.chunk", "choices": [choice]}
+    body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+    return stub.Reply(body, headers={"content-type": "text/event-stream"})
+
+
+def test_a_coding_agent_calls_our_tool(
+    agent: list[str], server: dict[str, Any], peers: Any, chat_stub: ModuleType
+) -> None:
+    settings = Path(peers.home, ".qwen", "settings.json")
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text(json.dumps({**SETTINGS, "mcpServers": {"letters": {**server, "trust": True}}}), "utf-8")
+    with model(chat_stub) as endpoint:
+        to = ["--auth-type", "openai", "--openai-base-url", endpoint.url, "--openai-api-key", "none", "--model", "stub"]
+        ran = peers.run([*agent, *to, "--output-format", "json", "--prompt", "What is 2 + 3?"])
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    messages = json.loads(ran.stdout)
+    assert {"name": "letters", "status": "connected"} in messages[0]["mcp_servers"]
+    assert messages[-1]["is_error"] is False
+    assert messages[-1]["result"].startswith("It gave ")
+    answers = [message for body in endpoint.bodies for message in body["messages"] if message["role"] == "tool"]
+    assert any(block["text"].endswith("5") for answer in answers for block in answer["content"]), answers
