@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,35 @@ CASES: list[tuple[str, Any, str, float]] = [
 ]
 
 
-def test_its_client_gets_the_right_rewards_from_our_server(peers: Any, hud_dev: list[str]) -> None:
+# One of each type, where each takes a process of its own.
+FEW: list[tuple[str, Any, str, float]] = [
+    ("say", "007", "007", 1.0),
+    ("number", 42, "41", 0.0),
+    ("flag", True, "true", 1.0),
+]
+
+
+@contextmanager
+def our_server(peers: Any, hud_dev: list[str], transport: str) -> Iterator[dict[str, Any]]:
+    if transport == "stdio":
+        yield {"command": hud_dev[0], "args": [*hud_dev[1:], "--stdio"]}
+        return
     with peers.serving(*hud_dev, "--port", "{port}") as url:
-        asked = json.dumps([case[:3] for case in CASES])
-        reports = peers.report(peers.python("hud", "clients/hud_client.py", url, asked))
-    rewards = [(*case[:3], report["reward"]) for case, report in zip(CASES, reports, strict=True)]
-    assert rewards == CASES
+        yield {"url": url}
+
+
+@pytest.mark.parametrize(("transport", "cases"), [("http", CASES), ("stdio", FEW)])
+def test_its_client_gets_the_right_rewards_from_our_server(
+    transport: str, cases: list[Any], peers: Any, hud_dev: list[str]
+) -> None:
+    with our_server(peers, hud_dev, transport) as server:
+        asked = [json.dumps(server), json.dumps([case[:3] for case in cases])]
+        reports = peers.report(peers.python("hud", "clients/hud_client.py", *asked))
+    rewards = [(*case[:3], report["reward"]) for case, report in zip(cases, reports, strict=True)]
+    assert rewards == cases
     assert all(report["tools"] == ["add", "boom", "picture", "reload"] for report in reports)
     assert all(report["sum"] == "5" for report in reports)
-    assert reports[2]["prompt"] == "Say 007"
+    assert "Say 007" in [report["prompt"] for report in reports]
 
 
 # Answers that its server decodes although its scenario asks for text, or decodes before it looks at the type: its own
@@ -66,9 +87,13 @@ ITS_CASES = [
 
 @pytest.fixture(scope="module")
 def its_hud_dev(peers: Any) -> Iterator[str]:
-    command = peers.program("hud", "hud", "dev", "hud_letters:env", "--port", "{port}")
-    with peers.serving(*command, cwd=HERE / "servers") as url:
+    with peers.serving(*its_command(peers), "--port", "{port}", cwd=HERE) as url:
         yield url
+
+
+def its_command(peers: Any) -> list[str]:
+    command: list[str] = peers.program("hud", "hud", "dev", "letters:env")
+    return command
 
 
 @pytest.mark.parametrize(("scenario", "expected", "answer", "reward"), ITS_CASES)
@@ -80,3 +105,13 @@ async def test_our_client_gets_the_right_reward_from_its_server(
         assert str(expected) in prompt.text
         assert (await session.call_tool("add", a=2, b=3)).text == "5"
         assert (await session.grade(Answer(text=answer))).reward == reward
+
+
+async def test_our_client_gets_the_right_rewards_from_its_server_over_stdio(peers: Any) -> None:
+    program, *args = its_command(peers)
+    options = {"command": program, "args": [*args, "--stdio"], "cwd": str(HERE), "env": peers.environment}
+    async with MCPBackend().open(EnvRef("letters", "mcp", options)) as session:
+        for scenario, expected, answer, reward in FEW:
+            assert str(expected) in (await session.setup(scenario, {"expected": expected})).text
+            assert (await session.call_tool("add", a=2, b=3)).text == "5"
+            assert (await session.grade(Answer(text=answer))).reward == reward

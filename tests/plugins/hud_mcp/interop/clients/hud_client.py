@@ -1,4 +1,4 @@
-"""What hud-python 0.5.41 makes of scenarios on a server: ``hud_client.py URL CASES``, as JSON both ways."""
+"""What hud-python 0.5.41 makes of scenarios on a server: ``hud_client.py SERVER CASES``, as JSON both ways."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import hud
 from hud import Environment
 
 
-async def reward(url: str, scenario: str, expected: Any, answer: Any) -> dict[str, Any]:
+async def reward(server: dict[str, Any], scenario: str, expected: Any, answer: Any) -> dict[str, Any]:
     env = Environment("client")
-    env.connect_url(url)
+    env.connect_mcp_config({"letters": server})
     async with hud.eval(env(f"letters:{scenario}", expected=expected), trace=False, quiet=True) as ctx:
         result = await ctx.call_tool("add", a=2, b=3)
         tools = sorted(tool.name for tool in ctx.as_tools())
@@ -22,8 +22,8 @@ async def reward(url: str, scenario: str, expected: Any, answer: Any) -> dict[st
     return {"reward": ctx.reward, "prompt": prompt, "tools": tools, "sum": result.content[0].text}
 
 
-async def main(url: str, cases: list[list[Any]]) -> list[dict[str, Any]]:
-    return [await reward(url, *case) for case in cases]
+async def main(server: dict[str, Any], cases: list[list[Any]]) -> list[dict[str, Any]]:
+    return [await reward(server, *case) for case in cases]
 
 
-sys.stdout.write(json.dumps(asyncio.run(main(sys.argv[1], json.loads(sys.argv[2])))) + "\n")
+sys.stdout.write(json.dumps(asyncio.run(main(*map(json.loads, sys.argv[1:])))) + "\n")
