@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hud_core.environment.session import Session
 from hud_core.model.content import ImageContent
 from hud_core.model.task import EnvRef
+from hud_core.trace import Recorder, current_recorder
 from hud_mcp.client.backend import MCPBackend
 
 pytestmark = [
@@ -20,7 +22,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
 ]
 
-PYTHON_SERVERS = {"mcp1": "mcp 1.30.0", "fastmcp3": "fastmcp 3.4.10", "fastmcp4": "fastmcp 4.1.2"}
+# The library, which of the peers' environments has it, and its version as the server tells it.
+PYTHON_SERVERS = {
+    "mcp1": ("mcp1", "mcp 1.30.0"),
+    "mcp2": ("fastmcp4", "mcp 2.3.0"),
+    "fastmcp3": ("fastmcp3", "fastmcp 3.4.10"),
+    "fastmcp4": ("fastmcp4", "fastmcp 4.1.2"),
+}
 PACKAGES = "node_modules/@modelcontextprotocol"
 
 
@@ -31,8 +39,14 @@ def library(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def url(library: str, peers: Any) -> Iterator[str]:
-    with peers.serving(*peers.python(library, "servers/plain.py", "http", "{port}")) as url:
+    with peers.serving(*plain(library, peers), "http", "{port}") as url:
         yield url
+
+
+def plain(library: str, peers: Any) -> list[str]:
+    """The command that serves letters with a library; say over which transport."""
+    command: list[str] = peers.python(PYTHON_SERVERS[library][0], "servers/plain.py", library)
+    return command
 
 
 def by_command(command: list[str], peers: Any) -> dict[str, Any]:
@@ -48,20 +62,57 @@ async def names(session: Session) -> set[str]:
 def options(request: pytest.FixtureRequest, library: str, peers: Any) -> dict[str, Any]:
     if request.param == "http":
         return {"url": request.getfixturevalue("url")}
-    return by_command(peers.python(library, "servers/plain.py", "stdio"), peers)
+    return by_command([*plain(library, peers), "stdio"], peers)
 
 
-async def test_tools_of_python_servers_work(library: str, options: dict[str, Any]) -> None:
+async def test_python_servers_work(library: str, options: dict[str, Any], tmp_path: Path) -> None:
+    recorder = Recorder("rollout")
+    token = current_recorder.set(recorder)
     async with MCPBackend().open(EnvRef("letters", "mcp", options)) as session:
-        assert await names(session) == {"add", "boom", "picture", "made_with"}
-        assert (await session.call_tool("made_with")).text == PYTHON_SERVERS[library]
-        assert (await session.call_tool("add", a=2, b=3)).text == "5"
-        boom = await session.call_tool("boom")
-        assert (boom.is_error, "no such letter" in boom.text) == (True, True)
-        (picture,) = (await session.call_tool("picture")).content
-        assert isinstance(picture, ImageContent)
-        assert picture.mime_type == "image/png"
-        assert (await session.call_tool("bang")).is_error
+        await calls_work(session, PYTHON_SERVERS[library][1])
+        await cancelling_reaches_the_server(session, tmp_path / "wait")
+        await changes_are_followed(session)
+        assert (await session.call_tool("climb", to=3)).text == "there"
+    current_recorder.reset(token)
+    told = [event.text for event in recorder.pending if event.type == "log_line" and event.source == "letters"]
+    assert [text for text in told if text.startswith("climb: ")] == [f"climb: {n}/3 step {n}" for n in (1, 2, 3)]
+
+
+async def calls_work(session: Session, version: str) -> None:
+    assert {"add", "boom", "picture", "made_with"} <= await names(session)
+    assert (await session.call_tool("made_with")).text == version
+    assert (await session.call_tool("add", a=2, b=3)).text == "5"
+    boom = await session.call_tool("boom")
+    assert (boom.is_error, "no such letter" in boom.text) == (True, True)
+    (picture,) = (await session.call_tool("picture")).content
+    assert isinstance(picture, ImageContent)
+    assert picture.mime_type == "image/png"
+    assert (await session.call_tool("bang")).is_error
+
+
+async def cancelling_reaches_the_server(session: Session, file: Path) -> None:
+    async with anyio.create_task_group() as calling:
+        calling.start_soon(partial(session.call_tool, "wait", file=str(file)))
+        await until(lambda: file.exists() and file.read_text("utf-8") == "began")
+        calling.cancel_scope.cancel()
+    await until(lambda: file.read_text("utf-8") == "ended")
+
+
+async def changes_are_followed(session: Session) -> None:
+    before = session.tools.revision
+    with anyio.fail_after(20):
+        while session.tools.revision == before:  # over HTTP, who has not yet a stream for it misses the word
+            await session.call_tool("grow")
+            await anyio.sleep(0.05)
+    assert "more" in await names(session)
+    assert (await session.call_tool("more")).text == "more"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    with anyio.fail_after(20):
+        while not condition():
+            await anyio.sleep(0.02)
 
 
 async def test_the_everything_server_works(peers: Any) -> None:
