@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hud_core.errors import ConfigError, DuplicateProviderError, UnknownProviderError
-from hud_core.providers import Provider
+from hud_core.providers import Command, Provider
 from hud_core.registry import Registry
 
 
@@ -152,3 +155,15 @@ def test_any_registry_is_consistent(pairs: list[tuple[str, str]], asked: str) ->
     kind = DuplicateProviderError if asked in names else UnknownProviderError
     if asked not in unique:
         assert repr(asked) in message(lambda: some[asked], kind)
+
+
+def test_a_command_of_a_module_is_imported_when_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "def configure(parser): parser.add_argument('n', type=int)\ndef run(arguments): return arguments.n\n"
+    tmp_path.joinpath("counting_command.py").write_text(body, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    command = Command.from_module("count", "count", "counting_command")
+    assert "counting_command" not in sys.modules
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    assert command.run(parser.parse_args(["7"])) == 7
+    del sys.modules["counting_command"]

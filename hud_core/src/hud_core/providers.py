@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -41,6 +42,19 @@ class Command(NamedTuple):
     summary: str
     configure: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+
+    @classmethod
+    def from_module(cls, name: str, summary: str, module: str) -> Command:
+        """Make a command of a module's functions ``configure`` and ``run``; it is imported when the command is used."""
+
+        def configure(parser: argparse.ArgumentParser) -> None:
+            importlib.import_module(module).configure(parser)
+
+        def run(arguments: argparse.Namespace) -> int:
+            code: int = importlib.import_module(module).run(arguments)
+            return code
+
+        return cls(name, summary, configure, run)
 
 
 AnyProvider = Provider[Any]

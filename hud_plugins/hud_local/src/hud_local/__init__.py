@@ -8,7 +8,6 @@ from hud_core.hookspecs import hookimpl
 from hud_core.providers import Command, Provider
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterable
 
     from hud_core.interfaces import Agent, Backend, TaskSource
@@ -100,24 +99,8 @@ def hud_agents() -> Iterable[Provider[Agent]]:
     yield Provider("human", _human, "asks you, in the terminal")
 
 
-# --- commands ---------------------------------------------------------------------------------------------------------
-
-
-def _configure_check(parser: argparse.ArgumentParser) -> None:
-    from hud_local.check import configure
-
-    configure(parser)
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from hud_local.check import check
-
-    return check(arguments)
-
-
 @hookimpl
 def hud_commands() -> Iterable[Command]:
     """Provide ``hud check``."""
-    yield Command(
-        "check", "find tasks that cannot be solved, or that are solved by doing nothing", _configure_check, _check
-    )
+    summary = "find tasks that cannot be solved, or that are solved by doing nothing"
+    yield Command.from_module("check", summary, "hud_local.check")

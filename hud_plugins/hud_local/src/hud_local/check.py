@@ -10,7 +10,7 @@ import anyio
 import msgspec
 
 from hud_core.errors import ConfigError, TaskDataError, closest
-from hud_core.job import run
+from hud_core.job import run as run_job
 from hud_core.job.statistics import PASS_THRESHOLD
 from hud_core.kernel import Kernel
 
@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="keep the rollouts in this run directory")
 
 
-def check(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
@@ -84,7 +84,7 @@ async def _check(arguments: argparse.Namespace) -> Report:
         return Report(ok=False, tasks=[], problems=list(error.problems))
     if arguments.task_ids:
         tasks = select(tasks, arguments.task_ids.split(","))
-    job = await run(
+    job = await run_job(
         tasks,
         [ORACLE, NOP],
         name=f"check {arguments.source}",
