@@ -11,7 +11,8 @@ import pytest
 
 from hud_core.environment.environment import Environment
 from hud_core.errors import ConfigError
-from hud_mcp.reload import Project, Target, find_target
+from hud_mcp.project.reload import Project
+from hud_mcp.project.targets import Target, find_target
 
 pytestmark = pytest.mark.slow  # each starts servers as processes of their own
 

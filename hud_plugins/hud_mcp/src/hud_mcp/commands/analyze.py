@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _module(source: str | None) -> dict[str, Any]:
     from hud_mcp.commands.console import stdout_is_talk
-    from hud_mcp.reload import Project, find_target
+    from hud_mcp.project.reload import Project
+    from hud_mcp.project.targets import find_target
 
     project = Project(find_target(source, Path.cwd()))
     with project.importable(), stdout_is_talk():

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: There is no such environment or task, it cannot be imported, or the port is in use.
     """
-    from hud_mcp.reload import find_target
+    from hud_mcp.project.targets import find_target
 
     if arguments.stdio and (arguments.json or arguments.port is not None):
         option = "--json" if arguments.json else "--port"

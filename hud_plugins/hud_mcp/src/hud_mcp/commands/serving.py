@@ -21,14 +21,15 @@ from hud_core.errors import ConfigError, describe
 from hud_mcp.commands.announce import LOOPBACK, Address, introduction
 from hud_mcp.commands.console import emit, say, stdout_is_talk
 from hud_mcp.commands.dev import DEFAULT_PORT
-from hud_mcp.reload import Project, Target
-from hud_mcp.watching import watch
+from hud_mcp.project.reload import Project
+from hud_mcp.project.watching import watch
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from hud_core.environment.environment import Environment
+    from hud_mcp.project.targets import Target
     from hud_mcp.server import EnvironmentServer
 
 PORTS = 100
