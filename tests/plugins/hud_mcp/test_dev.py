@@ -147,7 +147,7 @@ async def version_of(client: Client) -> int:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_saving_thirty_times_while_a_client_calls(dev: Callable[..., Dev], project: Path, mode: Any) -> None:
+async def test_saving_while_a_client_calls(dev: Callable[..., Dev], project: Path, mode: Any) -> None:
     server = dev("env:env", "-w", "env.py", "-w", "tools/", "--port", "0")
     seen = [0]
     async with Client(server.url, mode=mode) as client, anyio.create_task_group() as group:
@@ -157,7 +157,7 @@ async def test_saving_thirty_times_while_a_client_calls(dev: Callable[..., Dev],
                 seen.append(await version_of(client))
 
         group.start_soon(call)
-        for number in range(1, 31):
+        for number in range(1, 6):
             save(project / "tools" / "letters.py", LETTERS.format(number))
             assert (await server.happened("reloaded"))["modules"] == ["env", "tools.letters"]
             assert await version_of(client) == number
