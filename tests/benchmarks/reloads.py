@@ -1,4 +1,4 @@
-"""``hud dev``: the time from saving a file until a client's call sees the new code. Wall time: most of it is waiting."""
+"""``hud dev``: from saving a file until a client's call sees the new code. Wall time: most of it is waiting."""
 
 from __future__ import annotations
 

@@ -35,6 +35,24 @@ ENV = """
     async def broken():
         yield "?"
         raise ValueError("the grader broke")
+
+    @env.resource("letters://rules")
+    def rules() -> str:
+        return "Count every letter."
+
+    @env.resource("letters://words/{word}", mime_type="text/plain")
+    def word(word: str) -> str:
+        return word
+
+    @env.prompt
+    def spell(word: str, slowly: bool = False) -> str:
+        \"\"\"Spell a word.\"\"\"
+        return f"Spell {word}"
+
+    @env.initialize
+    def start():
+        with open("initialised.txt", "a") as file:
+            file.write("once\\n")
 """
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -146,8 +164,10 @@ def test_a_capability_is_presented(hud: Run, folder: Path) -> None:
 # --- analyze ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_module_and_its_server_look_alike(hud: Run, url: str) -> None:
+def test_a_module_and_its_server_look_alike(hud: Run, url: str, folder: Path) -> None:
+    (folder / "initialised.txt").unlink(missing_ok=True)
     module = hud("analyze", "env:env", "--format", "json")
+    assert not (folder / "initialised.txt").exists(), "looking at an environment starts nothing"
     server = hud("analyze", url, "--format", "json")
     assert (module.returncode, module.stderr) == (0, "imported\n")
     assert (server.returncode, server.stderr) == (0, "")
@@ -161,6 +181,15 @@ def test_a_module_and_its_server_look_alike(hud: Run, url: str) -> None:
         "description": "Ask to count.",
         "arguments": [{"name": "text", "required": True}, {"name": "times", "required": False}],
     }
+    assert one["prompts"] == [
+        {
+            "name": "spell",
+            "description": "Spell a word.",
+            "arguments": [{"name": "word", "required": True}, {"name": "slowly", "required": False}],
+        }
+    ]
+    assert one["resources"] == [{"uri": "letters://rules", "name": "rules", "mimeType": None}]
+    assert one["templates"] == [{"uri": "letters://words/{word}", "name": "word", "mimeType": "text/plain"}]
 
 
 def test_for_people_and_for_pages(hud: Run) -> None:

@@ -77,18 +77,23 @@ def _module(source: str | None) -> dict[str, Any]:
 
 
 def _described(environment: Environment, source: str) -> dict[str, Any]:
+    """Describe an environment as a server of it would, without running its initialize functions."""
+    from hud_mcp.server.published import published
+
     tools = [
         {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
         for tool in environment.as_tools()
     ]
     scenarios = [_scenario(environment.name, handle) for handle in environment.scenarios.values()]
+    told = published(environment)
     return {
         "name": environment.name,
         "source": source,
         "tools": tools,
         "scenarios": scenarios,
-        "prompts": [],
-        "resources": [],
+        "prompts": [_prompt(prompt.describe()) for prompt in told.prompts.values()],
+        "resources": [_resource(it.uri, it.name, it.mime_type) for it in told.resources.values() if not it.is_template],
+        "templates": [_resource(it.uri, it.name, it.mime_type) for it in told.resources.values() if it.is_template],
     }
 
 
@@ -150,6 +155,7 @@ async def _ask(client: Client, source: str) -> dict[str, Any]:
     tools = await everything(client, "tools")
     prompts = [_prompt(prompt) for prompt in await everything(client, "prompts", meta=harness_meta())]
     resources = await everything(client, "resources", meta=harness_meta())
+    templates = await everything(client, "resource_templates")
     # A scenario is a prompt and a resource of one name.
     names = {resource.uri for resource in resources} & {prompt["name"] for prompt in prompts}
     return {
@@ -158,7 +164,8 @@ async def _ask(client: Client, source: str) -> dict[str, Any]:
         "tools": [_tool(tool) for tool in tools],
         "scenarios": [prompt for prompt in prompts if prompt["name"] in names],
         "prompts": [prompt for prompt in prompts if prompt["name"] not in names],
-        "resources": [_resource(resource) for resource in resources if resource.uri not in names],
+        "resources": [_resource(it.uri, it.name, it.mime_type) for it in resources if it.uri not in names],
+        "templates": [_resource(it.uri_template, it.name, it.mime_type) for it in templates],
     }
 
 
@@ -172,8 +179,8 @@ def _prompt(prompt: types.Prompt) -> dict[str, Any]:
     return {"name": prompt.name, "description": description, "arguments": arguments}
 
 
-def _resource(resource: types.Resource) -> dict[str, Any]:
-    return {"uri": resource.uri, "name": resource.name, "mimeType": resource.mime_type}
+def _resource(uri: str, name: str, mime_type: str | None) -> dict[str, Any]:
+    return {"uri": uri, "name": name, "mimeType": mime_type}
 
 
 # --- printing ---------------------------------------------------------------------------------------------------------
@@ -208,7 +215,7 @@ def _markdown(found: dict[str, Any], *, is_verbose: bool) -> Iterator[str]:
 
 def _sections(found: dict[str, Any], *, is_verbose: bool) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
     """Give what there is: for each kind its rows of a name with arguments, a line of description, and a schema."""
-    for kind in ("tools", "scenarios", "prompts", "resources"):
+    for kind in ("tools", "scenarios", "prompts", "resources", "templates"):
         if rows := [_row(item, is_verbose=is_verbose) for item in found[kind]]:
             yield kind, rows
 

@@ -39,6 +39,10 @@ class RefusedError(BackendError):
     exit_code = PROTOCOL
 
 
+_CAPABILITIES = {"resource_templates": "resources"}
+"""Which capability a list belongs to, where it has another name."""
+
+
 @asynccontextmanager
 async def connected(name: str, options: dict[str, Any]) -> AsyncIterator[Connection]:
     """Connect to a server.
@@ -74,9 +78,9 @@ def _opener(name: str, options: dict[str, Any]) -> Opener:
 
 
 async def everything(client: Client, kind: str, **meta: Any) -> list[Any]:
-    """List all of a server's ``tools``, ``prompts`` or ``resources``, page by page; nothing where it has no such."""
-    if getattr(client.server_capabilities, kind) is None:
-        return []
+    """List all of a server's ``tools``, ``prompts``, ``resources`` or ``resource_templates``, page by page."""
+    if getattr(client.server_capabilities, _CAPABILITIES.get(kind, kind)) is None:
+        return []  # it has no such
     found: list[Any] = []
     cursor: str | None = None
     while True:
