@@ -267,6 +267,10 @@ def test_a_port_in_use_is_not_exchanged(project: Path) -> None:
     ("words", "says"),
     [
         (["nix:env"], "no module 'nix'"),
+        (["evn:env"], "did you mean 'env'?"),
+        (["env:env", "--host", "192.0.2.1"], "cannot listen at '192.0.2.1', port 8765: "),
+        (["env:env", "--stdio", "--inspector"], "--inspector does not go with --stdio"),
+        (["env:env", "--stdio", "--interactive"], "--interactive does not go with --stdio"),
         (["env:evn"], "has no 'evn'; did you mean 'env'?"),
         (["env:get_version"], "is function, not an Environment"),
         (["tools/letters.py"], "has no Environment"),
@@ -281,6 +285,13 @@ def test_what_cannot_be_served(project: Path, words: list[str], says: str) -> No
     assert says in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stdout == ""
+
+
+def test_a_folder_for_docker_says_what_serves_it(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM python:3.11-slim\n", "utf-8")
+    done = hud(tmp_path, "dev")
+    assert done.returncode == 2
+    assert "needs hud-docker (pip install hud-docker)" in done.stderr
 
 
 def test_beyond_this_machine_there_is_a_token(dev: Callable[..., Dev], project: Path) -> None:
@@ -347,6 +358,62 @@ def test_stdio_stops_though_its_client_stays(project: Path) -> None:
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
+
+
+# --- trying it -------------------------------------------------------------------------------------------------------
+
+
+def test_tools_are_called_from_the_terminal(project: Path) -> None:
+    done = hud(
+        project, "dev", "env", "-p", "0", "--interactive", stdin='get_version\nget_version {"x": 1}\ntools\n?\nquit\n'
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    after = done.stderr.partition("stop serving\n")[2]
+    assert after.startswith("\ncalled\n0\n"), done.stderr
+    assert "error: tool 'get_version': unknown parameter 'x'" in after
+    assert "  get_version()\n" in after
+    assert "what is '?'? you can write:" in after
+
+
+NPX = """\
+#!{python}
+import json, os, sys, time
+words = sys.argv[1:]
+config = json.load(open(words[words.index("--config") + 1]))
+print(json.dumps({{"words": words, "config": config, "pid": os.getpid()}}), flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_inspector_runs_beside_the_server(project: Path) -> None:
+    npx = project / "bin" / "npx"
+    npx.parent.mkdir()
+    npx.write_text(NPX.format(python=sys.executable), "utf-8")
+    npx.chmod(0o755)
+    command = [sys.executable, "-m", "hud", "dev", "env", "-p", "0", "--inspector", "--token", "s3cret", "--json"]
+    variables = {**environ(), "PATH": f"{npx.parent}:{os.environ['PATH']}"}
+    with subprocess.Popen(
+        command, cwd=project, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = json.loads(process.stdout.readline())["url"]
+        told = json.loads(process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    server = {"type": "streamable-http", "url": url, "headers": {"Authorization": "Bearer s3cret"}}
+    assert told["config"] == {"mcpServers": {"letters": server}}
+    assert "s3cret" not in " ".join(told["words"])
+    with pytest.raises(ProcessLookupError):
+        os.kill(told["pid"], 0)
+
+
+def test_without_node_there_is_no_inspector(project: Path) -> None:
+    command = [sys.executable, "-m", "hud", "dev", "env", "-p", "0", "--inspector"]
+    variables = {**environ(), "PATH": str(project)}
+    done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "--inspector needs npx" in done.stderr
 
 
 # --- a task -----------------------------------------------------------------------------------------------------------

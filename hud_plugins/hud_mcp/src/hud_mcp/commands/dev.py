@@ -22,6 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-p", "--port", type=int, metavar="N", help=f"the port (default: {DEFAULT_PORT}, or the next one free)")
     add("--host", default="127.0.0.1", metavar="HOST", help="the address to listen at (default: 127.0.0.1)")
     add("--token", metavar="TOKEN", help="what clients must present; made up when the host is not this machine alone")
+    add("--inspector", action="store_true", help="run the MCP Inspector beside the server (needs Node.js)")
+    add("--interactive", action="store_true", help="call tools from this terminal while it serves")
     add("--keep-state", action="store_true", help="keep globals that are plain data when a module is loaded again")
     add("--json", action="store_true", help="print what happens as JSON, one object a line")
     add("-v", "--verbose", action="store_true", help="name the modules that are imported again")
@@ -35,10 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from hud_mcp.project.targets import find_target
 
-    if arguments.stdio and (arguments.json or arguments.port is not None):
-        option = "--json" if arguments.json else "--port"
-        msg = f"{option} does not go with --stdio: stdout is the protocol's there; leave one of them out"
-        raise ConfigError(msg)
+    _check(arguments)
     folder = Path.cwd()
     try:
         target = find_target(arguments.module, folder)
@@ -47,6 +46,16 @@ def run(arguments: argparse.Namespace) -> int:
     from hud_mcp.commands.serving import serve
 
     return serve(arguments, target)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """See that the options go together."""
+    if not arguments.stdio:
+        return
+    for option in ("json", "port", "inspector", "interactive"):
+        if getattr(arguments, option) not in (None, False):
+            msg = f"--{option} does not go with --stdio: stdin and stdout are the protocol's there; leave one out"
+            raise ConfigError(msg)
 
 
 def _play(arguments: argparse.Namespace, folder: Path, error: ConfigError) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
 from contextlib import aclosing
 from functools import partial
@@ -14,24 +12,22 @@ import anyio
 
 from hud_core import Kernel, evaluate
 from hud_core.errors import ConfigError, closest
+from hud_mcp.commands import typed
 from hud_mcp.commands.console import emit, plain, say, stdout_is_talk
 from hud_mcp.server.stdio import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from hud_core import EvalContext
     from hud_core.model.evaluation import Evaluation
     from hud_core.model.task import Task
 
-HELP = """\
-  TOOL {"argument": value}   call a tool; without arguments, just its name
-  tools                      list the tools
+HELP = f"""\
+{typed.HELP}
   prompt                     read the prompt again
   grade ANSWER               grade an answer, and end
   quit                       end without an answer"""
-_CALL = re.compile(r"(?:call\s+)?([\w-]+)\s*(\{.*\})?", re.DOTALL)
 
 
 def play(name: str, file: Path, kernel: Kernel | None) -> int:
@@ -55,10 +51,10 @@ async def _play(name: str, file: str, kernel: Kernel) -> Evaluation | None:
     task = _pick(name, tasks, file)
     async with evaluate(task, kernel=kernel) as ctx:
         say(f"{ctx.prompt}\n")
-        await _list_tools(ctx)
+        await typed.list_tools(ctx)
         say(f"\n{HELP}\n")
         async with aclosing(aiter(Lines(sys.stdin.fileno()))) as lines:
-            while await _turn(ctx, await _read(lines)):
+            while await _turn(ctx, await typed.read(lines)):
                 pass
         return ctx.evaluation_result
 
@@ -69,13 +65,6 @@ def _pick(name: str, tasks: list[Task], file: str) -> Task:
         msg = f"no module and no task {name!r} here{closest(name, known)}; {file} has {', '.join(known)}"
         raise ConfigError(msg)
     return known[name]
-
-
-async def _read(lines: AsyncGenerator[str]) -> str:
-    """Read a line; the end of the input means to quit."""
-    if sys.stdin.isatty():
-        say("> ", end="")
-    return (await anext(lines, "quit")).strip()
 
 
 async def _turn(ctx: EvalContext, text: str) -> bool:
@@ -90,33 +79,10 @@ async def _turn(ctx: EvalContext, text: str) -> bool:
     if text == "prompt":
         say(ctx.prompt)
     elif text == "tools":
-        await _list_tools(ctx)
+        await typed.list_tools(ctx)
     elif text:
-        await _call(ctx, text)
+        await typed.call(ctx, text, HELP)
     return True
-
-
-async def _list_tools(ctx: EvalContext) -> None:
-    tools = await ctx.list_tools()
-    for tool in tools:
-        arguments = ", ".join(tool.input_schema.get("properties", {}))
-        say(f"  {tool.name}({arguments})  {(tool.description.splitlines() or [''])[0]}".rstrip())
-    if not tools:
-        say("  (no tools)")
-
-
-async def _call(ctx: EvalContext, text: str) -> None:
-    match = _CALL.fullmatch(text)
-    if match is None:
-        say(f"what is {text!r}? you can write:\n{HELP}")
-        return
-    try:
-        arguments = json.loads(match[2] or "{}")
-    except ValueError as error:
-        say(f"the arguments of {match[1]} are no JSON: {error}")
-        return
-    result = await ctx.call_tool(match[1], **arguments)
-    say(f"{'error: ' if result.is_error else ''}{result.text or '(no text)'}")
 
 
 def _graded(evaluation: Evaluation) -> str:

@@ -51,15 +51,24 @@ def serve(arguments: argparse.Namespace, target: Target) -> int:
         if not path.exists():
             msg = f"--watch {path}: no such file or folder"
             raise ConfigError(msg)
+    if arguments.inspector:
+        from hud_mcp.commands.inspector import find_npx
+
+        find_npx()
     folders = [path if path.is_dir() else path.parent for path in watched]
     project = Project(target, folders, keep_state=arguments.keep_state)
     with project.importable(), stdout_is_talk() if not arguments.stdio else nullcontext() as stdout:
         try:
             anyio.run(partial(_serve, arguments, project, watched, stdout))
         except ExceptionGroup as group:
-            raise group.exceptions[0] from None  # the server's own error; what else went on was only cancelled
+            raise _first(group) from None  # one task's error; what else went on was only cancelled
         _leave_when_interrupted()
     return 0
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 async def _serve(arguments: argparse.Namespace, project: Project, watched: list[Path], stdout: TextIO | None) -> None:
@@ -82,13 +91,15 @@ async def _serve(arguments: argparse.Namespace, project: Project, watched: list[
             group.start_soon(_until_stopped, signals, group.cancel_scope)
             group.start_soon(watch, reloader.paths, reloader.saved)
             if address is not None:
-                group.start_soon(_introduce, address, watched, voice)
+                group.start_soon(_accompany, arguments, address, watched, voice, group.cancel_scope)
             await work()
             group.cancel_scope.cancel()
 
 
-async def _introduce(address: Address, watched: list[Path], voice: _Voice) -> None:
-    """Say where the server is, once it listens there: whoever reads it may connect at once."""
+async def _accompany(
+    arguments: argparse.Namespace, address: Address, watched: list[Path], voice: _Voice, serving: anyio.CancelScope
+) -> None:
+    """Say where the server is, once it listens there: whoever reads it may connect at once. Then do what was asked."""
     while True:
         try:
             async with await anyio.connect_tcp(address.reachable, address.port):
@@ -96,6 +107,16 @@ async def _introduce(address: Address, watched: list[Path], voice: _Voice) -> No
         except OSError:
             await anyio.sleep(0.01)
     voice.introduce(address, watched)
+    async with anyio.create_task_group() as group:
+        if arguments.inspector:
+            from hud_mcp.commands.inspector import inspect
+
+            group.start_soon(inspect, address)
+        if arguments.interactive:
+            from hud_mcp.commands.interactive import converse
+
+            await converse(address)
+            serving.cancel()
 
 
 async def _until_stopped(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
@@ -173,6 +194,10 @@ def _address(arguments: argparse.Namespace, environment: Environment, voice: _Vo
     return Address(name, arguments.host, port, token)
 
 
+class PortInUseError(ConfigError):
+    """Somebody else listens at a port."""
+
+
 def free_port(host: str, port: int | None) -> int:
     """Find the port to listen at: the one asked for, or the first free one from the default on.
 
@@ -184,7 +209,7 @@ def free_port(host: str, port: int | None) -> int:
     for candidate in range(DEFAULT_PORT, DEFAULT_PORT + PORTS):
         try:
             return _bindable(host, candidate)
-        except ConfigError:
+        except PortInUseError:
             continue
     msg = f"no free port from {DEFAULT_PORT} to {DEFAULT_PORT + PORTS - 1}; choose one with --port"
     raise ConfigError(msg)
@@ -199,7 +224,7 @@ def _bindable(host: str, port: int) -> int:
             probe.bind((host, port))
             probe.listen(1)
         except OSError as error:
-            raise ConfigError(_unusable(host, port, error)) from error
+            raise _unusable(host, port, error) from error
         except OverflowError:
             msg = f"port {port} is no port; there are 1 to 65535, and 0 for any that is free"
             raise ConfigError(msg) from None
@@ -207,10 +232,10 @@ def _bindable(host: str, port: int) -> int:
         return number
 
 
-def _unusable(host: str, port: int, error: OSError) -> str:
+def _unusable(host: str, port: int, error: OSError) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use; stop what listens there, or choose another with --port"
-    return f"cannot listen at {host!r}, port {port}: {error.strerror or error}"
+        return PortInUseError(f"port {port} is in use; stop what listens there, or choose another with --port")
+    return ConfigError(f"cannot listen at {host!r}, port {port}: {error.strerror or error}")
 
 
 # --- saying -----------------------------------------------------------------------------------------------------------

@@ -52,12 +52,21 @@ def find_target(text: str | None, folder: Path) -> Target:
     if path.is_dir():
         path = path / ("env.py" if (path / "env.py").is_file() else "__init__.py")
     if not path.is_file():
-        msg = f"no module {name!r} in {folder}; name one, as in `hud dev env:env`" if text else _nothing(folder)
-        raise ConfigError(msg)
+        raise ConfigError(_no_module(name, folder) if text else _nothing(folder))
     return _target(path.resolve(), attribute or None)
 
 
+def _no_module(name: str, folder: Path) -> str:
+    guess = closest(name.removesuffix(".py"), [file.stem for file in folder.glob("*.py")])
+    return f"no module {name!r} in {folder}{guess or '; name one, as in `hud dev env:env`'}"
+
+
 def _nothing(folder: Path) -> str:
+    if any((folder / name).is_file() for name in ("Dockerfile", "Dockerfile.hud")):
+        return (
+            f"no env.py and no __init__.py in {folder}, but a Dockerfile: what runs in a container needs hud-docker "
+            "(pip install hud-docker); to serve Python code of this folder, name its module: `hud dev env:env`"
+        )
     return f"no env.py and no __init__.py in {folder}; name the module that has the environment: `hud dev env:env`"
 
 
