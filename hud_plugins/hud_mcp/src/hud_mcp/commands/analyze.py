@@ -67,13 +67,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _module(source: str | None) -> dict[str, Any]:
+    import anyio
+
     from hud_mcp.commands.console import stdout_is_talk
+    from hud_mcp.project.adopted import AdoptedServer
     from hud_mcp.project.reload import Project
     from hud_mcp.project.targets import find_target
 
     project = Project(find_target(source, Path.cwd()))
+    shown = source or project.target.module
     with project.importable(), stdout_is_talk():
-        return _described(project.load(), source or project.target.module)
+        environment = project.load()
+        if isinstance(environment, AdoptedServer):  # it knows what it offers once it runs
+            return anyio.run(partial(_server, environment.name, {"object": environment.server}, shown))
+        return _described(environment, shown)
 
 
 def _described(environment: Environment, source: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ HELP = f"""\
 
 async def converse(address: Address) -> None:
     """Follow what is typed until its end."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # servers of the SDK turn on what it tells of each request
     ref = EnvRef(address.name, "mcp", {"url": address.url, "token": address.token})
     async with MCPBackend().open(ref) as session, aclosing(aiter(Lines(sys.stdin.fileno()))) as lines:
         say()

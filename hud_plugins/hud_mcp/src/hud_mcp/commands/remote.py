@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hud_core.errors import BackendError, ConfigError
 from hud_core.model.task import EnvRef
 from hud_mcp.client.connection import Connection
-from hud_mcp.client.opening import HttpOpener, StdioOpener
+from hud_mcp.client.opening import HttpOpener, ObjectOpener, StdioOpener
 from hud_mcp.client.options import environment_of, headers_of, read_target
 from hud_mcp.wire import EPISODE, HARNESS, HARNESS_VARIABLE
 
@@ -49,7 +49,8 @@ async def connected(name: str, options: dict[str, Any]) -> AsyncIterator[Connect
 
     Args:
         name: What messages call it.
-        options: The options of an `EnvRef` of the backend ``mcp``: a ``url`` or a ``command``, and what goes with it.
+        options: The options of an `EnvRef` of the backend ``mcp``: a ``url``, a ``command`` or an ``object``, and what
+            goes with it.
 
     Raises:
         UnreachableError: It does not answer.
@@ -74,6 +75,10 @@ def _opener(name: str, options: dict[str, Any]) -> Opener:
     target = read_target(EnvRef(name, "mcp", options))
     if target.kind == "url":
         return HttpOpener(target, headers_of(target), ssl.create_default_context())
+    if target.kind == "object":
+        from hud_mcp.client.objects import server_of
+
+        return ObjectOpener(target, server_of(target, None))
     return StdioOpener(target, environment_of(target))
 
 

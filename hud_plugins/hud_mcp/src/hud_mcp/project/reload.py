@@ -21,7 +21,7 @@ from hud_core.errors import ConfigError
 from hud_mcp.project.loader import Finder
 from hud_mcp.project.mistakes import explained
 from hud_mcp.project.state import carry, plain_globals
-from hud_mcp.project.targets import find_environment
+from hud_mcp.project.targets import find_environment, is_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,7 +118,9 @@ class Project:
 
     def _declares(self, name: str) -> bool:
         values = vars(self._loaded[name].module).values()
-        return any(isinstance(value, Environment) and value.origin["module"] == name for value in values)
+        return any(
+            value.origin["module"] == name if isinstance(value, Environment) else is_served(value) for value in values
+        )
 
     def _load(self, names: set[str]) -> Environment:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NAMES = ("env", "mcp", "environment", "server")
 """What an environment's variable is called, where a module has several."""
+_SERVERS = ("FastMCP", "MCPServer", "Server")
 
 
 @frozen
@@ -82,30 +83,46 @@ def _target(path: Path, attribute: str | None) -> Target:
 def find_environment(module: ModuleType, attribute: str | None = None) -> Environment:
     """Find a module's environment: the variable asked for, the only one, or the one with a usual name.
 
+    A server object of the mcp SDK or of FastMCP counts, too.
+
     Raises:
         ConfigError: There is none, or one cannot tell which.
     """
-    found = {name: value for name, value in vars(module).items() if isinstance(value, Environment)}
+    found = {name: value for name, value in vars(module).items() if is_served(value)}
     if attribute:
-        return _named(module, attribute, found)
+        return _served(_named(module, attribute, found))
     if len({id(value) for value in found.values()}) == 1:
-        return next(iter(found.values()))
+        return _served(next(iter(found.values())))
     for name in NAMES:
         if name in found:
-            return found[name]
+            return _served(found[name])
     hint = f"say which: {module.__name__}:{next(iter(found))}" if found else "add env = Environment('my-env')"
     msg = f"{shown(str(module.__file__))} has {f'{len(found)} environments' if found else 'no Environment'}; {hint}"
     raise ConfigError(msg)
 
 
-def _named(module: ModuleType, attribute: str, found: dict[str, Environment]) -> Environment:
+def is_served(value: object) -> bool:
+    """Whether something is an environment, or a server object; found out without importing what makes those."""
+    return isinstance(value, Environment) or any(
+        kind.__name__ in _SERVERS and kind.__module__.partition(".")[0] in ("mcp", "fastmcp")
+        for kind in type(value).__mro__
+    )
+
+
+def _served(value: Any) -> Environment:  # noqa: ANN401  what a module holds
+    if isinstance(value, Environment):
+        return value
+    from hud_mcp.project.adopted import AdoptedServer
+
+    return AdoptedServer(value)
+
+
+def _named(module: ModuleType, attribute: str, found: dict[str, Any]) -> object:
     if attribute in found:
         return found[attribute]
     value = vars(module).get(attribute)
     if value is not None:
         msg = f"{module.__name__}:{attribute} is {type(value).__name__}, not an Environment"
-        if hasattr(value, "list_tools"):
-            msg += f"; put it into one: env.connect_server({attribute})"
     else:
         msg = f"{shown(str(module.__file__))} has no {attribute!r}{closest(attribute, found)}"
     raise ConfigError(msg)

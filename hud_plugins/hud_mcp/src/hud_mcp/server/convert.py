@@ -22,13 +22,15 @@ DEFAULT_RESOURCE_TYPE = "application/octet-stream"
 
 
 def mcp_tool(tool: Tool) -> types.Tool:
-    """Describe a tool; a title among its hints becomes MCP's."""
-    hints = {key: value for key, value in tool.meta.items() if key != "title"}
+    """Describe a tool; hints that MCP has a place for go there."""
+    hints = {key: value for key, value in tool.meta.items() if key not in ("title", "output_schema", "annotations")}
     return types.Tool(
         name=tool.name,
         title=tool.meta.get("title"),
         description=tool.description,
         input_schema=tool.input_schema,
+        output_schema=tool.meta.get("output_schema"),
+        annotations=tool.meta.get("annotations"),
         _meta=hints or None,
     )
 

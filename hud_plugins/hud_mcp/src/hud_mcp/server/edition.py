@@ -81,15 +81,17 @@ class Edition:
             self._unused.set()
 
     async def _live(self, *, task_status: TaskStatus[None]) -> None:
-        await self._initialise()
-        self._warn_of_connections()
-        self._session = self.environment.session()
-        self._is_ready = True
-        task_status.started()
-        try:
-            await self._unused.wait()
-        finally:
-            with anyio.move_on_after(TEARDOWN_SECONDS, shield=True):
+        # One scope around everything: what initialize functions leave open, shutdown functions close inside the same.
+        with anyio.CancelScope() as scope:
+            await self._initialise()
+            self._warn_of_connections()
+            self._session = self.environment.session()
+            self._is_ready = True
+            task_status.started()
+            try:
+                await self._unused.wait()
+            finally:
+                scope.shield, scope.deadline = True, anyio.current_time() + TEARDOWN_SECONDS
                 self.retire()
                 await self._unused.wait()
                 await self._shut_down()
