@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     __version__: str
     from hud_core.agents import ToolLoopAgent
-    from hud_core.environment.environment import ConflictResolution, Environment
+    from hud_core.environment.connections import Connection
+    from hud_core.environment.environment import Environment
+    from hud_core.environment.joined import ConflictResolution
     from hud_core.environment.scenario import ScenarioHandle
     from hud_core.environment.session import Session, Toolbox
     from hud_core.errors import (
@@ -72,7 +74,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "agents": ("ToolLoopAgent",),
-    "environment.environment": ("ConflictResolution", "Environment"),
+    "environment.connections": ("Connection",),
+    "environment.environment": ("Environment",),
+    "environment.joined": ("ConflictResolution",),
     "environment.scenario": ("ScenarioHandle",),
     "environment.session": ("Session", "Toolbox"),
     "errors": (
@@ -116,6 +120,7 @@ __all__ = [
     "Command",
     "ConfigError",
     "ConflictResolution",
+    "Connection",
     "DefinitionError",
     "EnvRef",
     "Environment",

@@ -414,7 +414,6 @@ async def test_a_failing_tool_raises_in_scenario_code(env: Environment) -> None:
         ({"exclude_tools": ["*"], "allowed_tools": ["read_*"]}, ["read_file"]),
         ({"exclude_sources": ["__local__"]}, []),
         ({"exclude_sources": ["__local__"], "allowed_tools": ["run"]}, ["run"]),
-        ({"exclude_sources": ["elsewhere"]}, ["read_file", "write_file", "run"]),
     ],
 )
 async def test_which_tools_a_scenario_shows(env: Environment, options: dict[str, Any], shown: list[str]) -> None:

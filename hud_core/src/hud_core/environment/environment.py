@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from enum import StrEnum
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
+import anyio
+
+from hud_core.environment.connections import Connection, Connects
+from hud_core.environment.joined import ConflictResolution
 from hud_core.environment.live import LiveSession
+from hud_core.environment.mocks import Mocks
 from hud_core.environment.scenario import ScenarioHandle, read_options
 from hud_core.environment.serving import Serves
 from hud_core.environment.session import as_call
@@ -28,16 +33,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
-class ConflictResolution(StrEnum):
-    """What to do when two connections offer a tool of one name."""
-
-    PREFIX = "prefix"
-    FIRST_WINS = "first_wins"
-    LAST_WINS = "last_wins"
-    ERROR = "error"
-
-
-class Environment(Serves):
+class Environment(Connects, Mocks, Serves):
     """A recipe for environments: tools that agents call, scenarios that ask and grade.
 
     Args:
@@ -57,13 +53,19 @@ class Environment(Serves):
         self.conflict_resolution: ConflictResolution = ConflictResolution(conflict_resolution)
         self.scenarios: dict[str, ScenarioHandle[...]] = {}
         self.tool_functions: dict[str, ToolFunction] = {}
+        self.connections: dict[str, Connection] = {}
         self.on_initialize: list[Callable[..., Any]] = []
         self.on_shutdown: list[Callable[..., Any]] = []
+        self._entered: list[LiveSession] = []
+        self._open: list[tuple[int, AsyncExitStack]] = []
+        self.unmock()
         self.origin: Mapping[str, str | None] = _origin(self, sys._getframe(1))  # noqa: SLF001  the declaring module
         """The module and file that declare it, for backends that import it in a process of their own."""
 
     def __repr__(self) -> str:
-        return f"Environment({self.name!r}, tools={list(self.tool_functions)}, scenarios={list(self.scenarios)})"
+        tools, scenarios = list(self.tool_functions), list(self.scenarios)
+        joined = f", connections={list(self.connections)}" if self.connections else ""
+        return f"Environment({self.name!r}, tools={tools}, scenarios={scenarios}{joined})"
 
     # --- declaring ----------------------------------------------------------------------------------------------------
 
@@ -189,35 +191,67 @@ class Environment(Serves):
         return list(await self._tools().list_tools())
 
     def as_tools(self) -> list[Tool]:
-        """List the environment's own tools, without those that are internal."""
-        return [function.tool for name, function in self.tool_functions.items() if not name.startswith("_")]
+        """List the tools without those that are internal; those of connections where they are open already."""
+        tools = self._tools()
+        known = tools.known() if isinstance(tools, LocalTools) else LocalTools(self.tool_functions).known()
+        return [tool for tool in known if not tool.name.startswith("_")]
 
     def _tools(self) -> Tools:
         current = current_tools.get()
-        if current is None or (isinstance(current, LocalTools) and not current.serves(self.tool_functions)):
-            return LocalTools(self.tool_functions)
-        return current
+        if current is not None and not (isinstance(current, LocalTools) and not current.serves(self.tool_functions)):
+            return current
+        return self._entered[-1].tools if self._entered else LocalTools(self.tool_functions, self._by_hand)
 
     async def __aenter__(self) -> Self:
-        """Initialise the environment, for code that calls its tools by hand."""
+        """Initialise the environment and open its connections, for code that calls its tools by hand.
+
+        It may be entered more than once; each time has connections of its own, and the latest are called.
+
+        Raises:
+            BackendError: A connection cannot be opened; the message says which, what was tried and what it answered.
+            ConfigError: One never can be, or their tools do not fit together.
+        """
+        from hud_core.job.backends import connected
+
         await run_hooks(self.on_initialize)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(run_hooks, self.on_shutdown)
+            session = self.session()
+            await stack.enter_async_context(connected(session))
+            if self.connections:
+                session.tools.mocks = self._by_hand
+                self._entered.append(session)
+                stack.callback(self._entered.remove, session)
+            self._open.append((anyio.get_current_task().id, stack.pop_all()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await run_hooks(self.on_shutdown)
+    ) -> bool | None:
+        task = anyio.get_current_task().id
+        latest = max(number for number, (owner, _) in enumerate(self._open) if owner == task)
+        _, stack = self._open.pop(latest)
+        return await stack.__aexit__(kind, error, traceback)
 
     def session(self) -> LiveSession:
         """Make a session of the environment in this process, for backends; close it with ``aclose``."""
         return LiveSession(self)
 
     def digest(self) -> str:
-        """Give a digest of the tools' code and of the hooks', to tell which earlier rollouts still hold."""
+        """Give a digest of what the environment is made of, to tell which earlier rollouts still hold.
+
+        It covers the code of tools and hooks, where connections lead and which of the tools there are taken, and mocks.
+        """
         from hud_core.environment.digests import code_digest, digest
+        from hud_core.environment.references import connection_digest
 
         functions = [tool.function for tool in self.tool_functions.values()]
-        return digest(*(code_digest(f) for f in [*functions, *self.on_initialize, *self.on_shutdown]))
+        parts = [code_digest(f) for f in [*functions, *self.on_initialize, *self.on_shutdown]]
+        if self.connections:
+            parts += [self.conflict_resolution, *map(connection_digest, self.connections.values())]
+        if self.is_mock:
+            parts.append(self._mock_text())
+        return digest(*parts)
 
 
 async def run_hooks(hooks: list[Callable[..., Any]]) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from hud_core.environment.connections import LOCAL
+from hud_core.environment.joined import JoinedTools, Source
 from hud_core.environment.session import Session
 from hud_core.environment.tools import LocalTools, current_tools
 from hud_core.environment.values import NoScoreError, evaluation_from, prompt_from
-from hud_core.errors import GraderError, RolloutError, SetupError, closest, describe
+from hud_core.errors import ConfigError, GraderError, RolloutError, SetupError, closest, describe
 from hud_core.model.content import Prompt
 from hud_core.model.evaluation import AgentAnswer, Evaluation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from hud_core.environment.environment import Environment
     from hud_core.environment.scenario import ScenarioHandle
@@ -22,28 +23,68 @@ if TYPE_CHECKING:
 
 
 class LiveSession(Session):
-    """Runs one scenario of an environment here. Open, drive and close it in one task, as generators need."""
+    """Runs one scenario of an environment here. Open, drive and close it in one task, as generators need.
 
-    __slots__ = ("_environment", "_generator", "_scenario", "_tools")
+    A scenario of one of its connections runs there; the agent has the same tools all the same.
+    """
+
+    __slots__ = ("_elsewhere", "_environment", "_generator", "_joined", "_scenario", "_tools")
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._tools = LocalTools(environment.tool_functions)
+        self._tools = LocalTools(environment.tool_functions, environment.begin_mocks())
+        self._joined: Mapping[str, Session] | None = None if environment.connections else {}
+        self._elsewhere: Session | None = None
         self._scenario: ScenarioHandle[...] | None = None
         self._generator: AsyncGenerator[Any, Any] | None = None
 
     @property
     def tools(self) -> LocalTools:
-        """The environment's tools."""
+        """The environment's tools, and those of its connections once `join` has them."""
         return self._tools
 
+    @property
+    def environment(self) -> Environment:
+        """The environment that is live here."""
+        return self._environment
+
+    async def join(self, sessions: Mapping[str, Session]) -> None:
+        """Take the sessions of the environment's connections, by the connections' names, while they are open.
+
+        Raises:
+            BackendError: A connection is lost.
+            ConfigError: Two connections offer a tool of one name and that is an error, a tool that is to be included or
+                mocked does not exist, or a transform fails.
+        """
+        environment = self._environment
+        connections = [environment.connections[name] for name in sessions]
+        sources = [Source(connection, sessions[connection.name].tools) for connection in connections]
+        tools = JoinedTools(environment.tool_functions, sources, environment.conflict_resolution, self._tools.mocks)
+        await tools.read()
+        tools.check_names(connections)
+        self._tools, self._joined = tools, dict(sessions)
+
+    async def list_scenarios(self) -> list[str]:
+        """List the environment's scenarios."""
+        return [f"{self._environment.name}:{name}" for name in self._environment.scenarios]
+
     async def setup(self, scenario: str, args: Mapping[str, Any]) -> Prompt:
-        """Run a scenario up to its first yield."""
-        if self._generator is not None:
+        """Run a scenario up to its first yield.
+
+        Raises:
+            ConfigError: The environment has connections, and nobody opened them.
+            SetupError: There is no such scenario, or it gave no prompt.
+        """
+        if self._generator is not None or self._elsewhere is not None:
             await self.aclose()
         handle = self._find(scenario)
+        if handle is None:
+            return await self._set_up_elsewhere(scenario, args)
+        if self._joined is None:
+            raise ConfigError(_unopened(self._environment))
         _check_variables(handle)
-        self._hide(handle)
+        _check_sources(handle, self._environment)
+        self._tools.hide(handle.options)
         self._scenario = handle
         self._generator = handle.function(**handle.signature.bind(args))
         try:
@@ -58,6 +99,8 @@ class LiveSession(Session):
 
     async def grade(self, answer: Answer) -> Evaluation:
         """Send the answer into the generator and read its second yield."""
+        if self._elsewhere is not None:
+            return await self._elsewhere.grade(answer)
         if self._generator is None or self._scenario is None:
             msg = "nothing to grade: no scenario was set up"
             raise GraderError(msg)
@@ -75,6 +118,9 @@ class LiveSession(Session):
 
     async def aclose(self) -> None:
         """Close the generator, so that the ``finally`` blocks of the scenario run now."""
+        elsewhere, self._elsewhere = self._elsewhere, None
+        if isinstance(elsewhere, LiveSession):  # its generator was driven in this task
+            await elsewhere.aclose()
         generator, self._generator = self._generator, None
         if generator is not None:
             token = current_tools.set(self._tools)
@@ -94,27 +140,42 @@ class LiveSession(Session):
         finally:
             current_tools.reset(token)
 
-    def _find(self, scenario: str) -> ScenarioHandle[...]:
+    def _find(self, scenario: str) -> ScenarioHandle[...] | None:
         owner, _, name = scenario.rpartition(":")
-        scenarios = self._environment.scenarios
-        if (owner and owner != self._environment.name) or name not in scenarios:
-            known = ", ".join(scenarios) or "none"
-            msg = (
-                f"environment {self._environment.name!r} has no scenario {scenario!r}"
-                f"{closest(name, scenarios)}; it has {known}"
-            )
-            raise SetupError(msg)
-        return scenarios[name]
+        return self._environment.scenarios.get(name) if owner in ("", self._environment.name) else None
 
-    def _hide(self, handle: ScenarioHandle[...]) -> None:
-        options = handle.options
-        if not (options.exclude_tools or options.exclude_sources):
-            self._tools.hide(())
-            return
-        names = self._environment.tool_functions
-        local = "__local__" in options.exclude_sources
-        hidden = {name for name in names if local or _matches(name, options.exclude_tools)}
-        self._tools.hide({name for name in hidden if not _matches(name, options.allowed_tools)})
+    async def _set_up_elsewhere(self, scenario: str, args: Mapping[str, Any]) -> Prompt:
+        """Run a scenario of a connection up to its prompt.
+
+        Raises:
+            SetupError: No connection has it, or more than one.
+        """
+        name, session = await self._offering(scenario)
+        self._tools.hide(None)
+        self._elsewhere = session  # before setup: whatever comes of it, there is something to close
+        prompt = await session.setup(name, args)
+        if isinstance(self._tools, JoinedTools):  # what the scenario shows of the tools there
+            await self._tools.read()
+        return prompt
+
+    async def _offering(self, scenario: str) -> tuple[str, Session]:
+        """Find the session that has a scenario, and the scenario's name there."""
+        offers = {(name, key): session for key, session in self._offered_by().items() for name in await _names(session)}
+        known = [*self._environment.scenarios, *(name for name, _ in offers)]
+        found = [offer for offer in offers if _means(scenario, *offer)]
+        if len(found) == 1:
+            return found[0][0], offers[found[0]]
+        environment = f"environment {self._environment.name!r}"
+        if found:
+            both = " and ".join(repr(key) for _, key in found)
+            raise SetupError(f"{environment} has a scenario {scenario!r} at each of its connections {both}; name one")
+        near = closest(scenario.rpartition(":")[2], [*known, *(name.rpartition(":")[2] for name in known)])
+        raise SetupError(f"{environment} has no scenario {scenario!r}{near}; it has {', '.join(known) or 'none'}")
+
+    def _offered_by(self) -> Mapping[str, Session]:
+        if self._joined is None:
+            raise ConfigError(_unopened(self._environment))
+        return self._joined
 
 
 def _raise_others(group: BaseExceptionGroup[BaseException]) -> None:
@@ -126,8 +187,14 @@ def _raise_others(group: BaseExceptionGroup[BaseException]) -> None:
         raise others from None
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+async def _names(session: Session) -> Sequence[str]:
+    return await session.list_scenarios() or ()
+
+
+def _means(scenario: str, name: str, connection: str) -> bool:
+    """Whether a scenario's name means one of a connection, by its full name, its short one, or the connection's."""
+    short = name.rpartition(":")[2]
+    return scenario in (name, short, f"{connection}:{short}")
 
 
 def _check_variables(handle: ScenarioHandle[...]) -> None:
@@ -135,6 +202,23 @@ def _check_variables(handle: ScenarioHandle[...]) -> None:
     if missing:
         msg = f"{handle.subject} needs the environment variables {', '.join(missing)}; set them before the run"
         raise SetupError(msg)
+
+
+def _check_sources(handle: ScenarioHandle[...], environment: Environment) -> None:
+    """See that what a scenario hides is there: a name that is misspelt would hide nothing."""
+    known = [LOCAL, *environment.connections]
+    for source in handle.options.exclude_sources:
+        if source not in known:
+            near = closest(source, known) or f"; there are {', '.join(known)}"
+            msg = f"{handle.subject}: exclude_sources names {source!r}, and {environment.name!r} has no such connection"
+            raise SetupError(msg + near)
+
+
+def _unopened(environment: Environment) -> str:
+    return (
+        f"environment {environment.name!r} has connections ({', '.join(environment.connections)}) that are not open; "
+        "run its tasks with hud.run or hud.eval, which open them, or enter hud_core.job.backends.connected(session)"
+    )
 
 
 def _misfit(problem: str, error: Exception) -> Evaluation:

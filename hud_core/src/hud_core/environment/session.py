@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class Tools(Protocol):
-    """**Protocol:** the tools of one live environment. Holds no way back to the session."""
+    """**Protocol:** the tools of one live environment. Holds no way back to the session.
+
+    Where it has an attribute ``revision``, a number that grows when the list changes, the list is asked for again only
+    then.
+    """
 
     async def list_tools(self) -> Sequence[Tool]:
         """List every tool that the running scenario shows."""
@@ -53,6 +57,10 @@ class Session(ABC):
         Raises:
             GraderError: The scenario gave no score, or one that is not finite.
         """
+
+    async def list_scenarios(self) -> Sequence[str] | None:
+        """List the scenarios that can be set up, as ``environment:scenario``; None when the session cannot tell."""
+        return None
 
     async def list_tools(self) -> Sequence[Tool]:
         """List the session's tools."""
@@ -144,7 +152,7 @@ class Toolbox:
     async def _call(self, call: ToolCall) -> ToolResult:
         if call.name in self._shown:
             result = await self._tools.call_tool(call)
-            if not result.is_error or not result.text.startswith(_unknown(call)):
+            if not result.is_error or not result.text.startswith(unknown_text(call)):
                 return result
         # The tools would name every tool there is; only the toolbox knows which of them this agent may know.
         return unknown_tool(call, [t.name for t in await self._tools.list_tools() if t.name in self._shown])
@@ -152,10 +160,11 @@ class Toolbox:
 
 def unknown_tool(call: ToolCall, names: Sequence[str]) -> ToolResult:
     """Make the result of calling a tool that is not there."""
-    return ToolResult.error(f"{_unknown(call)}; there are {', '.join(names) or 'no tools'}", call.id)
+    return ToolResult.error(f"{unknown_text(call)}; there are {', '.join(names) or 'no tools'}", call.id)
 
 
-def _unknown(call: ToolCall) -> str:
+def unknown_text(call: ToolCall) -> str:
+    """Give how the result of calling a tool that is not there begins."""
     return f"unknown tool {call.name!r}"
 
 

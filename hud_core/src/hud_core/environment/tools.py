@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
+from hud_core.environment.connections import LOCAL
 from hud_core.environment.session import unknown_tool
 from hud_core.environment.signature import Signature
 from hud_core.environment.values import tool_result
@@ -18,6 +20,8 @@ from hud_core.model.tools import Tool, ToolCall, ToolResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from hud_core.environment.mocks import MockRun
+    from hud_core.environment.scenario import ScenarioOptions
     from hud_core.environment.session import Tools
 
 T = TypeVar("T")
@@ -89,6 +93,14 @@ class ToolFunction:
         except (Exception, SystemExit) as error:  # noqa: BLE001  a tool's bug, or its exit(), is the agent's to read
             return ToolResult.error(f"tool {self.name!r} failed: {describe(error)}", call.id)
 
+    def check(self, call: ToolCall) -> ToolResult | None:
+        """Say what is wrong with a call's arguments; None when nothing is."""
+        try:
+            self.signature.bind(call.arguments)
+        except ArgumentError as error:
+            return ToolResult.error(str(error), call.id)
+        return None
+
     async def _run_in_thread(self, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  what the function returns
         (value,) = await anyio.to_thread.run_sync(_in_thread, self.function, arguments, abandon_on_cancel=True)
         return value
@@ -125,31 +137,60 @@ def _in_thread(function: Callable[..., T], arguments: dict[str, Any]) -> tuple[T
 class LocalTools:
     """The tool functions of one session. Holds the functions and nothing else: no scenario, no session."""
 
-    __slots__ = ("_functions", "_hidden")
+    __slots__ = ("_functions", "_hidden", "mocks")
 
-    def __init__(self, functions: Mapping[str, ToolFunction]) -> None:
+    def __init__(self, functions: Mapping[str, ToolFunction], mocks: MockRun | None = None) -> None:
         self._functions = functions
         self._hidden: Collection[str] = ()
+        self.mocks = mocks
+        """Results that tools give instead of running; None where none does."""
 
-    def hide(self, names: Collection[str]) -> None:
+
+    def hide(self, options: ScenarioOptions | None) -> None:
         """Leave tools out of the list, as the running scenario asks; scenario code still reaches them."""
-        self._hidden = names
+        self._hidden = hidden_by(options, dict.fromkeys(self._functions, LOCAL))
 
     def serves(self, functions: Mapping[str, ToolFunction]) -> bool:
         """Whether these are the tools of the environment that declares `functions`."""
         return self._functions is functions
 
+    def known(self) -> list[Tool]:
+        """Give the tools that the running scenario shows, as far as they are known without asking anybody."""
+        return [function.tool for name, function in self._functions.items() if name not in self._hidden]
+
     async def list_tools(self) -> Sequence[Tool]:
         """List the tools that the running scenario shows."""
-        return [function.tool for name, function in self._functions.items() if name not in self._hidden]
+        return self.known()
 
     async def call_tool(self, call: ToolCall) -> ToolResult:
         """Call a tool function, with this session's tools behind ``env.call_tool``."""
         function = self._functions.get(call.name)
-        if function is None or (call.name in self._hidden and current_tools.get() is not self):
-            return unknown_tool(call, [name for name in self._functions if name not in self._hidden])
+        if function is None or self._is_hidden(call.name):
+            return unknown_tool(call, [tool.name for tool in self.known()])
+        if self.mocks is not None and (mocked := self.mocks.result(call)) is not None:
+            return function.check(call) or mocked
         token = current_tools.set(self)
         try:
             return await function.call(call)
         finally:
             current_tools.reset(token)
+
+    def _is_hidden(self, name: str) -> bool:
+        """Whether a tool is hidden from whoever is calling; nothing is from this session's own code."""
+        return name in self._hidden and current_tools.get() is not self
+
+
+def hidden_by(options: ScenarioOptions | None, sources: Mapping[str, str]) -> Collection[str]:
+    """Say which tools a scenario hides from the agent, of those given with their sources."""
+    if options is None or not (options.exclude_tools or options.exclude_sources):
+        return ()  # an empty frozenset is a new one each time
+    excluded = (
+        name
+        for name, source in sources.items()
+        if source in options.exclude_sources or _matches(name, options.exclude_tools)
+    )
+    return frozenset(name for name in excluded if not _matches(name, options.allowed_tools))
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 
+from hud_core.environment.environment import Environment
+from hud_core.environment.live import LiveSession
+from hud_core.environment.opening import Connected
 from hud_core.errors import describe
+from hud_core.interfaces import Backend
+from hud_core.kernel import Kernel
+from hud_core.log import logger
 from hud_core.model.task import EnvRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
-    from hud_core.interfaces import Agent, Backend
-    from hud_core.kernel import Kernel
-    from hud_core.model.task import Task
+    from hud_core.environment.opening import Opens
+    from hud_core.interfaces import Agent, Session
+    from hud_core.model.task import Recipe, Task
 
 CLOSE_SECONDS = 30.0
 """How long backends and agents may take to close when the job ends."""
@@ -34,7 +43,22 @@ class Backends:
         Raises:
             UnknownProviderError: No installed plugin provides it.
         """
-        name = (task.env.backend if isinstance(task.env, EnvRef) else None) or self._default
+        env = task.env
+        backend = self._named(env.backend if isinstance(env, EnvRef) else None)
+        if isinstance(env, Environment) and not env.connections:
+            return backend
+        return _Connecting(backend, self.opens)
+
+    def opens(self, ref: EnvRef) -> AbstractAsyncContextManager[Session]:
+        """Open an environment elsewhere, for a connection to it.
+
+        Raises:
+            UnknownProviderError: No installed plugin provides its backend.
+        """
+        return _Connecting(self._named(ref.backend), self.opens).open(ref)
+
+    def _named(self, given: str | None) -> Backend:
+        name = given or self._default
         backend = self._made.get(name)
         if backend is None:
             backend = self._made[name] = self._kernel.backends.create(name)
@@ -55,6 +79,66 @@ class Backends:
         if limit.cancelled_caught:
             warnings.append(f"closing took longer than {CLOSE_SECONDS:.0f} s and was given up")
         return warnings
+
+
+@asynccontextmanager
+async def connected(session: LiveSession) -> AsyncIterator[None]:
+    """Hold the connections of a session's environment open, outside any job, with the plugins that are installed.
+
+    For whoever makes a session of an environment: a job does this by itself.
+
+    Raises:
+        BackendError: One cannot be opened; or it was lost, and what ran inside with it.
+        ConfigError: One never can be opened, or their tools do not fit together.
+    """
+    if not session.environment.connections:
+        yield
+        return
+    backends = Backends(Kernel(), None)
+    try:
+        async with Connected(session, backends.opens):
+            yield
+    finally:
+        for warning in await backends.aclose():
+            logger().warning(warning)
+
+
+class _Connecting(Backend):
+    """Opens environments with another backend, and the connections of those that come alive in this process."""
+
+    def __init__(self, backend: Backend, opens: Opens) -> None:
+        self._backend = backend
+        self._opens = opens
+
+    def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:
+        """Open an environment, then its connections; close them the other way round."""
+        return _Opened(self._backend.open(ref, seed=seed), self._opens)
+
+
+class _Opened:
+    """One open environment, with its connections. A class for its price, as in `hud_local.backend`."""
+
+    __slots__ = ("_environment", "_opens", "_stack")
+
+    def __init__(self, environment: AbstractAsyncContextManager[Session], opens: Opens) -> None:
+        self._environment = environment
+        self._opens = opens
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Session:
+        session = await self._stack.enter_async_context(self._environment)
+        if isinstance(session, LiveSession) and session.environment.connections:
+            try:
+                await self._stack.enter_async_context(Connected(session, self._opens))
+            except BaseException as error:
+                await self._stack.__aexit__(type(error), error, error.__traceback__)
+                raise
+        return session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, traceback)
 
 
 async def _close(resource: Backend | Agent, warnings: list[str]) -> None:

@@ -13,6 +13,7 @@ from hud_core.environment.session import Session, unknown_tool
 from hud_core.errors import BackendError, ConfigError, GraderError, SetupError, describe
 from hud_core.model.content import AudioContent, ImageContent, ResourceContent, TextContent
 from hud_core.model.tools import ToolResult
+from hud_mcp.client.apps import document_of
 from hud_mcp.client.documents import fetch_document, read_document
 from hud_mcp.client.operations import WrongArgumentsError, read_operations
 from hud_mcp.client.options import expand, headers_of
@@ -109,7 +110,7 @@ class OpenAPISession(Session):
             document, base_url = await self._described()
             client = self._client(base_url, verify=self._context)
         else:
-            document = target.value.openapi()
+            document = document_of(target.value, include_hidden=bool(target.options.get("include_hidden", True)))
             lifespan = getattr(getattr(target.value, "router", None), "lifespan_context", None)
             if lifespan is not None:
                 await self._stack.enter_async_context(lifespan(target.value))
@@ -151,6 +152,10 @@ class OpenAPISession(Session):
     def tools(self) -> OpenAPITools:
         """The operations."""
         return self._tools
+
+    async def list_scenarios(self) -> Sequence[str]:
+        """List none."""
+        return ()
 
     async def setup(self, scenario: str, args: Mapping[str, Any]) -> NoReturn:
         """Refuse: there are none."""

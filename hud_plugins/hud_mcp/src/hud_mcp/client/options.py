@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 HTTP_OPTIONS = frozenset({"url", "headers", "token", "harness", "connect_timeout", "timeout"})
 STDIO_OPTIONS = frozenset({"command", "args", "env", "cwd", "harness", "connect_timeout", "timeout"})
 OBJECT_OPTIONS = frozenset({"object", "connect_timeout", "timeout"})
-OPENAPI_OPTIONS = frozenset({"openapi", "fastapi", "base_url", "headers", "token", "connect_timeout", "timeout"})
+OPENAPI_OPTIONS = frozenset({"openapi", "base_url", "headers", "token", "connect_timeout", "timeout"})
+FASTAPI_OPTIONS = OPENAPI_OPTIONS - {"openapi"} | {"fastapi", "include_hidden"}
 KINDS = {
     "url": HTTP_OPTIONS,
     "command": STDIO_OPTIONS,
     "object": OBJECT_OPTIONS,
     "openapi": OPENAPI_OPTIONS,
-    "fastapi": OPENAPI_OPTIONS,
+    "fastapi": FASTAPI_OPTIONS,
 }
 """The option that says what to connect to, and the options that go with it."""
 IGNORED = frozenset({"type", "transport", "disabled", "description"})

@@ -101,7 +101,7 @@ class MCPSession(Session):
         Raises:
             SetupError: There is none, or there is and it failed.
         """
-        names = await self._scenarios()
+        names = await self.list_scenarios()
         if tried in names:
             msg = f"scenario {tried!r} failed: {text_of(error)}"
             raise SetupError(msg) from error
@@ -112,7 +112,8 @@ class MCPSession(Session):
         msg = f"{self._connection} has no scenario {scenario!r}{closest(scenario, names)}; it has {known}"
         raise SetupError(msg) from error
 
-    async def _scenarios(self) -> list[str]:
+    async def list_scenarios(self) -> list[str]:
+        """List the server's scenarios: its prompts with a ``:`` in their names."""
         try:
             prompts = await self._connection.ask(self._list_prompts)
         except MCPError:  # a server without prompts

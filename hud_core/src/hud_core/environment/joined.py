@@ -1,0 +1,310 @@
+"""The tools of one session, its own and those of its connections, under the names that agents call them by."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from copy import deepcopy
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+import anyio
+from attrs import evolve
+
+from hud_core.environment.connections import LOCAL
+from hud_core.environment.session import unknown_text, unknown_tool
+from hud_core.environment.tools import LocalTools, hidden_by
+from hud_core.errors import BackendError, ConfigError, closest, describe
+from hud_core.model.tools import Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hud_core.environment.connections import Connection
+    from hud_core.environment.mocks import MockRun
+    from hud_core.environment.scenario import ScenarioOptions
+    from hud_core.environment.session import Tools
+    from hud_core.environment.tools import ToolFunction
+    from hud_core.model.tools import ToolCall, ToolResult
+
+HARNESS = "_hud_"
+"""How the tools begin that are the harness's; what a connection calls so is not taken."""
+
+
+class ConflictResolution(StrEnum):
+    """What to do when two connections offer a tool of one name. The environment's own tools win over all of them."""
+
+    PREFIX = "prefix"
+    """Each of them is called ``{connection}_{tool}``; so is one that has the name of a tool of the environment."""
+    FIRST_WINS = "first_wins"
+    """That of the connection which was declared first."""
+    LAST_WINS = "last_wins"
+    """That of the connection which was declared last."""
+    ERROR = "error"
+    """The session is not opened."""
+
+
+class Route(NamedTuple):
+    """A connected tool, and where a call of it goes."""
+
+    source: str
+    """The connection."""
+    tool: Tool
+    """The tool as agents see it."""
+    remote: str
+    """Its name there."""
+
+
+class Source:
+    """One connection's tools, and what is taken of them. Knows neither the connection's reference nor its session."""
+
+    def __init__(self, connection: Connection, tools: Tools) -> None:
+        self.name = connection.name
+        self.tools = tools
+        self.offered: frozenset[str] = frozenset()
+        """The names of all the tools there are, taken or not."""
+        self.routes: list[Route] = []
+        """Those that are taken."""
+        self._include = connection.include
+        self._exclude = connection.exclude or frozenset()
+        self._prefix = f"{connection.prefix}_" if connection.prefix else ""
+        self._transform = connection.transform
+        self._revision: int | None = None
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the list is known to have changed since it was read."""
+        return getattr(self.tools, "revision", None) != self._revision
+
+    @property
+    def may_have_changed(self) -> bool:
+        """Whether the list has changed, or nobody can tell."""
+        return self.has_changed or self._revision is None
+
+    async def read(self) -> None:
+        """Read the list.
+
+        Raises:
+            BackendError: The connection is lost.
+            ConfigError: A tool's transform fails.
+        """
+        revision = getattr(self.tools, "revision", None)
+        tools = await self.tools.list_tools()
+        self.offered = frozenset(tool.name for tool in tools)
+        taken = {tool.name: self._take(tool) for tool in tools if self._is_wanted(tool.name)}
+        self.routes = [Route(self.name, tool, remote) for remote, tool in taken.items() if tool is not None]
+        self._revision = revision
+
+    def _is_wanted(self, name: str) -> bool:
+        return (
+            not name.startswith(HARNESS)
+            and name not in self._exclude
+            and (self._include is None or name in self._include)
+        )
+
+    def _take(self, tool: Tool) -> Tool | None:
+        """Give a tool under its name here; None drops it."""
+        changed = tool if self._transform is None else self._transformed(tool)
+        if changed is None:
+            return None
+        name = changed.name if changed.name.startswith("_") else self._prefix + changed.name
+        return None if name.startswith(HARNESS) else evolve(changed, name=name)
+
+    def _transformed(self, tool: Tool) -> Tool | None:
+        assert self._transform is not None  # noqa: S101  the only caller has looked
+        own = evolve(tool, input_schema=deepcopy(tool.input_schema), meta=deepcopy(tool.meta))
+        try:
+            changed = self._transform(own)
+        except Exception as error:
+            msg = f"connection {self.name!r}: transform failed for tool {tool.name!r}: {describe(error)}"
+            raise ConfigError(msg) from error
+        if changed is not None and not isinstance(changed, Tool):
+            msg = f"connection {self.name!r}: transform must return a Tool or None, got {changed!r}"
+            raise ConfigError(msg)
+        return changed
+
+
+class JoinedTools(LocalTools):
+    """The tools of one session and of its connections. Holds names, tools and filters: no reference, no session.
+
+    Args:
+        functions: The environment's own tools.
+        sources: Those of its connections.
+        strategy: What to do where two connections offer a tool of one name.
+        mocks: Results that tools give instead of running.
+    """
+
+    __slots__ = ("_options", "_routes", "_sources", "_strategy")
+
+    def __init__(
+        self,
+        functions: Mapping[str, ToolFunction],
+        sources: Iterable[Source],
+        strategy: ConflictResolution,
+        mocks: MockRun | None = None,
+    ) -> None:
+        super().__init__(functions, mocks)
+        self._sources = {source.name: source for source in sources}
+        self._strategy = strategy
+        self._routes: dict[str, Route] = {}
+        self._options: ScenarioOptions | None = None
+
+    async def read(self) -> None:
+        """Read the lists of all connections.
+
+        Raises:
+            BackendError: A connection is lost.
+            ConfigError: Two connections offer a tool of one name and that is an error, or a transform fails.
+        """
+        await self._read(list(self._sources.values()))
+
+    async def _read(self, sources: Sequence[Source]) -> None:
+        if not sources:
+            return
+        failures: list[Exception] = []
+
+        async def read(source: Source) -> None:
+            try:
+                await source.read()
+            except (BackendError, ConfigError) as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as reading:
+            for source in sources:
+                reading.start_soon(read, source)
+        if failures:
+            raise failures[0]
+        self._routes = routed(self._functions, list(self._sources.values()), self._strategy)
+        self.hide(self._options)
+
+    def check_names(self, connections: Iterable[Connection]) -> None:
+        """See that the tools exist which connections include and mocks name.
+
+        Raises:
+            ConfigError: One does not; the message names what is near.
+        """
+        for connection in connections:
+            offered = {name for sibling in connection.siblings for name in self._sources[sibling].offered}
+            for name in sorted((connection.include or frozenset()) - offered):
+                known = ", ".join(sorted(offered)) or "no tools"
+                msg = f"connection {connection.name!r} has no tool {name!r} to include{closest(name, offered)}"
+                raise ConfigError(f"{msg}; it has {known}")
+        if self.mocks is not None and (problem := self.mocks.missing([*self._functions, *self._routes])):
+            raise ConfigError(problem)
+
+    # --- as a session's tools -----------------------------------------------------------------------------------------
+
+    def hide(self, options: ScenarioOptions | None) -> None:
+        """Leave tools out of the list, as the running scenario asks; also those that connections offer later."""
+        self._options = options
+        sources = {name: route.source for name, route in self._routes.items()}
+        self._hidden = hidden_by(options, {**sources, **dict.fromkeys(self._functions, LOCAL)})
+
+    def known(self) -> list[Tool]:
+        """Give the tools that the running scenario shows, as the connections listed them last."""
+        joined = [route.tool for name, route in self._routes.items() if name not in self._hidden]
+        return super().known() + joined
+
+    async def list_tools(self) -> Sequence[Tool]:
+        """List the tools that the running scenario shows.
+
+        Raises:
+            BackendError: A connection is lost, or its tools have changed and do not fit the others any more.
+        """
+        await self._follow([source for source in self._sources.values() if source.may_have_changed])
+        return self.known()
+
+    async def call_tool(self, call: ToolCall) -> ToolResult:
+        """Call a tool, here or at its connection.
+
+        Raises:
+            BackendError: The connection is lost.
+        """
+        if call.name in self._functions:
+            return await super().call_tool(call)
+        await self._follow([source for source in self._sources.values() if source.has_changed])
+        if call.name not in self._routes:
+            await self._follow([source for source in self._sources.values() if source.may_have_changed])
+        route = self._routes.get(call.name)
+        if route is None or self._is_hidden(call.name):
+            return unknown_tool(call, [tool.name for tool in self.known()])
+        if self.mocks is not None and (mocked := self.mocks.result(call)) is not None:
+            return mocked
+        return await self._pass_on(call, route)
+
+    async def _pass_on(self, call: ToolCall, route: Route) -> ToolResult:
+        there = evolve(call, name=route.remote)
+        result = await self._sources[route.source].tools.call_tool(there)
+        if result.is_error and result.text.startswith(unknown_text(there)):  # it would name tools that are not taken
+            return unknown_tool(call, [tool.name for tool in self.known() if tool.name != call.name])
+        return result
+
+    async def _follow(self, sources: Sequence[Source]) -> None:
+        """Read lists again, in the middle of a rollout."""
+        try:
+            await self._read(sources)
+        except ConfigError as error:
+            msg = f"the tools of a connection changed: {error}"
+            raise BackendError(msg) from error
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def routed(local: Iterable[str], sources: Iterable[Source], strategy: ConflictResolution) -> dict[str, Route]:
+    """Give each connected tool its name.
+
+    Raises:
+        ConfigError: Two tools have one name, and the strategy does not settle it.
+    """
+    own = set(local)
+    claims: dict[str, list[Route]] = {}
+    for source in sources:
+        for route in source.routes:
+            claims.setdefault(route.tool.name, []).append(route)
+    routes = {name: routes[0] for name, routes in claims.items() if len(routes) == 1 and name not in own}
+    for name, rivals in claims.items():
+        if name in routes:
+            continue
+        if doubled := _doubled(rivals):
+            raise ConfigError(f"connection {doubled!r} has two tools {name!r}; let transform tell them apart")
+        if strategy is ConflictResolution.PREFIX:
+            routes.update(_prefixed(rivals, own | claims.keys() | routes.keys()))
+        elif name not in own:
+            routes[name] = _winner(rivals, strategy)
+    return routes
+
+
+def _doubled(rivals: Sequence[Route]) -> str | None:
+    """Name the connection that offers more than one of these tools."""
+    ((source, count),) = Counter(route.source for route in rivals).most_common(1)
+    return source if count > 1 else None
+
+
+def _winner(rivals: Sequence[Route], strategy: ConflictResolution) -> Route:
+    if strategy is ConflictResolution.ERROR:
+        both = " and ".join(repr(route.source) for route in rivals)
+        msg = (
+            f"tool {rivals[0].tool.name!r} is offered by the connections {both}; give one of them a prefix=, exclude= "
+            "the tool there, or choose another conflict_resolution"
+        )
+        raise ConfigError(msg)
+    return rivals[0 if strategy is ConflictResolution.FIRST_WINS else -1]
+
+
+def _prefixed(rivals: Sequence[Route], taken: set[str]) -> dict[str, Route]:
+    found: dict[str, Route] = {}
+    for route in rivals:
+        name = _name_with_source(route)
+        if name in taken or name in found:
+            msg = f"tool {route.tool.name!r} of connection {route.source!r} cannot be called {name!r}, which is taken"
+            raise ConfigError(f"{msg}; give the connection a prefix= of its own")
+        found[name] = route._replace(tool=evolve(route.tool, name=name))
+    return found
+
+
+def _name_with_source(route: Route) -> str:
+    """Put the connection's name before a tool's; what is internal stays so."""
+    source = re.sub(r"[^a-zA-Z0-9-]+", "_", route.source).strip("_")
+    name = route.tool.name
+    return f"_{source}{name}" if name.startswith("_") else f"{source}_{name}"

@@ -1,0 +1,111 @@
+"""References out of what users write: addresses, and the servers of an ``mcpServers`` configuration; their digests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from hud_core.errors import DefinitionError
+from hud_core.model.task import EnvRef
+
+if TYPE_CHECKING:
+    from hud_core.environment.connections import Connection
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "url": str, "headers": Mapping, "command": str, "args": (list, tuple), "env": Mapping, "cwd": str,
+    "connect_timeout": (int, float),
+}  # fmt: skip
+_SECRET = frozenset({"headers", "env", "env_vars", "auth", "token", "harness", "api_key"})
+"""Options of which only the keys count."""
+_SCHEMES = ("oauth",)
+"""What other clients take for ``auth`` that is no token."""
+
+
+def public_url(url: str) -> str:
+    """Give an address without what may be secret in it: a password, a query. A template stays as it is.
+
+    Raises:
+        DefinitionError: It is no http or https address.
+    """
+    if "${" in url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        msg = f"a server's url begins with http:// or https:// and names a host, got {url!r}"
+        raise DefinitionError(msg)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def title_of(spec: Mapping[str, Any] | str) -> str:
+    """Name an OpenAPI description: by its address or file, or by its title."""
+    if isinstance(spec, str):
+        return public_url(spec) if spec.startswith(("http://", "https://")) else spec
+    info = spec.get("info")
+    return str(info["title"]) if isinstance(info, Mapping) and info.get("title") else "openapi"
+
+
+# --- mcpServers -------------------------------------------------------------------------------------------------------
+
+
+def read_servers(config: Mapping[str, Any]) -> list[EnvRef]:
+    """Read the servers of a configuration, with or without the key ``mcpServers`` around them.
+
+    Raises:
+        DefinitionError: There are none, or one is neither a command nor a url.
+    """
+    servers = config.get("mcpServers", config) if isinstance(config, Mapping) else config
+    if not isinstance(servers, Mapping) or not servers:
+        msg = f"an MCP configuration maps names to servers, got {type(servers).__name__} without any"
+        raise DefinitionError(msg)
+    return [EnvRef(str(name), "mcp", _server(str(name), server)) for name, server in servers.items()]
+
+
+def _server(name: str, server: object) -> dict[str, Any]:
+    """Give the options of a server; what a configuration says to other clients only is left out."""
+    if not isinstance(server, Mapping) or ("url" in server) == ("command" in server):
+        msg = f"MCP server {name!r} must have either a 'command' or a 'url'"
+        raise DefinitionError(msg)
+    keys = ("url", "headers") if "url" in server else ("command", "args", "env", "cwd")
+    options = {key: server[key] for key in (*keys, "connect_timeout") if server.get(key)}
+    for key, value in options.items():
+        if not isinstance(value, _KINDS[key]):
+            msg = f"MCP server {name!r}: {key!r} is of the wrong type, {type(value).__name__}"
+            raise DefinitionError(msg)
+    if token := server.get("auth"):
+        options["headers"] = {**_bearer(name, token), **options.get("headers", {})}
+    return options
+
+
+def _bearer(name: str, token: object) -> dict[str, str]:
+    if not isinstance(token, str) or token in _SCHEMES:
+        msg = f"MCP server {name!r}: 'auth' must be a token; put anything else into 'headers'"
+        raise DefinitionError(msg)
+    return {"Authorization": token if token.lower().startswith("bearer ") else f"Bearer {token}"}
+
+
+# --- digests ----------------------------------------------------------------------------------------------------------
+
+
+def connection_digest(connection: Connection) -> str:
+    """Give a digest of a connection: where it leads and which tools it takes, without anything secret."""
+    from hud_core.environment.digests import code_digest, digest
+
+    ref = connection.ref
+    parts = [connection.name, ref.name, str(ref.backend), str(connection.prefix)]
+    parts += [repr(None if names is None else sorted(names)) for names in (connection.include, connection.exclude)]
+    parts += [f"{key}={_visible(key, value)}" for key, value in sorted(ref.options.items())]
+    return digest(*parts, code_digest(connection.transform) if connection.transform else "")
+
+
+def _visible(key: str, value: object) -> str:
+    """Give what counts of an option, as text that is the same in every process."""
+    import msgspec
+
+    if key in _SECRET:
+        return repr(sorted(value)) if isinstance(value, Mapping) else ""
+    if key in ("url", "base_url") and isinstance(value, str):
+        return public_url(value)
+    if callable(make := getattr(value, "digest", None)):  # an environment
+        return str(make())
+    return msgspec.json.encode(value, order="sorted", enc_hook=lambda item: type(item).__qualname__).decode()
