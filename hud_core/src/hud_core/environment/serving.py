@@ -70,11 +70,11 @@ class Serves:
         return _mcp("prompt")(self, function, **options)
 
     def include_router(self, router: Any, prefix: str | None = None, *, hidden: bool = False) -> None:  # noqa: ANN401
-        """Copy what another environment declares so far: tools, scenarios, resources, prompts and hooks.
+        """Copy what another environment declares so far: tools, scenarios, connections, resources, prompts and hooks.
 
         Args:
             router: The other environment.
-            prefix: Comes before the names of its tools and prompts, as ``{prefix}_{name}``.
+            prefix: Comes before the names of its tools (its connections' too) and prompts, as ``{prefix}_{name}``.
             hidden: Offer its tools as one, named after it, that takes ``name`` and ``arguments``.
 
         Raises:

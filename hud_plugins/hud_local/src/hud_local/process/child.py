@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hud_core.environment.environment import run_hooks
-from hud_core.errors import SetupError, ToolError, describe
+from hud_core.errors import HudError, SetupError, ToolError, describe
 from hud_local.process.failures import capture, place_of
 from hud_local.process.messages import Request, Response, decode, decode_answer, decode_call, encode
 from hud_local.process.wire import Wire
@@ -56,7 +56,9 @@ class Child:
         self._calls = asyncio.TaskGroup()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._ready = asyncio.Event()
-        self._setup_error: SetupError | None = None
+        self._setup_error: HudError | None = None
+        self._is_initialised = False
+        self._connections = contextlib.AsyncExitStack()
         self._close: Request | None = None
         self._is_closing = False
 
@@ -84,16 +86,31 @@ class Child:
             await run_hooks(self._environment.on_initialize)
         except Exception as error:  # noqa: BLE001  the environment's bug is the rollout's outcome, not the child's end
             self._setup_error = SetupError(f"initialize failed: {describe(error)}{place_of(error)}")
+        else:
+            self._is_initialised = True
+            await self._connect()
         self._ready.set()
 
+    async def _connect(self) -> None:
+        """Open the environment's connections: they are this rollout's, and end with it."""
+        if not self._environment.connections:
+            return
+        from hud_core.job.backends import connected
+
+        try:
+            await self._connections.enter_async_context(connected(self._session))
+        except HudError as error:
+            self._setup_error = error
+
     async def _tear_down(self) -> None:
-        """Close the scenario, run the shutdown functions, and say how it went."""
+        """Close the scenario and the connections, run the shutdown functions, and say how it went."""
         failure = None
         try:
             try:
-                await self._session.aclose()
+                async with self._connections:
+                    await self._session.aclose()
             finally:
-                if self._ready.is_set() and self._setup_error is None:
+                if self._is_initialised:
                     await run_hooks(self._environment.on_shutdown)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  as in `_initialise`
             failure = capture(error, "close")

@@ -38,12 +38,15 @@ def sources_of(ref: Recipe | EnvRef) -> tuple[Source, ...]:
     """Name the modules to import for an environment: the one that declares it, and those of its functions.
 
     Raises:
-        ConfigError: No file declares it.
+        ConfigError: No file declares it, or its tools are mocked.
     """
     if isinstance(ref, EnvRef):
         return (_source_of_file(ref),)
     if not isinstance(ref, Environment):
         msg = f"backend 'process' opens an Environment or a reference to its file, got {type(ref).__name__} {ref!r}"
+        raise ConfigError(msg)
+    if ref.is_mock:
+        msg = f"environment {ref.name!r} has mocked tools, in this process only; use backend 'local', or unmock() it"
         raise ConfigError(msg)
     origin = _source(str(ref.origin["module"]), ref.origin["file"])
     if origin is None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from hud_core.environment.environment import run_hooks
-from hud_core.errors import ConfigError, SetupError, describe
+from hud_core.errors import BackendError, ConfigError, SetupError, describe
+from hud_core.job.backends import connected
 from hud_core.log import logger
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ TEARDOWN_SECONDS = 30.0
 class Edition:
     """An environment that is served, until another one takes its place.
 
-    Its initialize and shutdown functions run in one task of their own, so that they may hold a task group open.
+    Its initialize and shutdown functions run in one task of their own, so that they may hold a task group open. The same
+    task holds its connections, for calls outside any episode; each episode has some of its own, as a rollout has.
 
     Args:
         environment: What is served.
@@ -50,10 +52,11 @@ class Edition:
         return self._session
 
     async def start(self) -> None:
-        """Run the environment's initialize functions, once; whoever asks meanwhile waits.
+        """Run the environment's initialize functions and open its connections, once; whoever asks meanwhile waits.
 
         Raises:
-            SetupError: One of them failed. The next to ask tries again.
+            SetupError: An initialize function failed. The next to ask tries again.
+            BackendError: A connection cannot be opened. The next to ask tries again.
         """
         if self._is_ready:
             return
@@ -84,25 +87,34 @@ class Edition:
         # One scope around everything: what initialize functions leave open, shutdown functions close inside the same.
         with anyio.CancelScope() as scope:
             await self._initialise()
-            self._warn_of_connections()
-            self._session = self.environment.session()
-            self._is_ready = True
-            task_status.started()
             try:
-                await self._unused.wait()
+                await self._serve(task_status)
             finally:
                 scope.shield, scope.deadline = True, anyio.current_time() + TEARDOWN_SECONDS
+                await self._shut_down()
+                self._is_ready, self._is_retired, self._unused = False, False, anyio.Event()
+
+    async def _serve(self, task_status: TaskStatus[None]) -> None:
+        """Keep the session open until nobody uses it, or one of its connections is lost."""
+        self._session = self.environment.session()
+        try:
+            async with connected(self._session):
+                self._is_ready = True
+                task_status.started()
+                await self._until_unused()
+        except BackendError as error:
+            if not self._is_ready:
+                raise
+            logger().warning(f"environment {self.environment.name!r} starts anew with the next request: {error}")
+
+    async def _until_unused(self) -> None:
+        try:
+            await self._unused.wait()
+        finally:
+            with anyio.move_on_after(TEARDOWN_SECONDS, shield=True):
                 self.retire()
                 await self._unused.wait()
-                await self._shut_down()
-
-    def _warn_of_connections(self) -> None:
-        names = getattr(self.environment, "connections", None)
-        if names:
-            logger().warning(
-                f"environment {self.environment.name!r} is served without its connections ({', '.join(names)}): "
-                "its own tools work, scenarios do not; run those with the backend 'local'"
-            )
+                await self.session.aclose()
 
     async def _initialise(self) -> None:
         try:
@@ -114,7 +126,6 @@ class Edition:
             raise SetupError(msg) from error
 
     async def _shut_down(self) -> None:
-        await self.session.aclose()
         for hook in self.environment.on_shutdown:
             try:
                 await run_hooks([hook])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
-from hud_core.errors import ConfigError, GraderError, SetupError, describe
+from hud_core.errors import BackendError, ConfigError, GraderError, SetupError, describe
+from hud_core.job.backends import connected
 from hud_core.log import logger
 from hud_core.model.evaluation import Answer
 from hud_mcp.server.asking import current_caller
@@ -55,6 +56,7 @@ class Episode:
         self._users = 0
         self._is_driving = True
         self._is_asked = False
+        self._is_set_up = False
         self._scope = anyio.CancelScope()
         self._wake = anyio.Event()
         self._graded = anyio.Event()
@@ -86,26 +88,35 @@ class Episode:
         Raises:
             SetupError: The episode was ended meanwhile; also whatever setup raises.
         """
-        is_set_up = False
         with self.edition.used(), self._scope:
             try:
-                prompt = await self.session.setup(self.scenario, arguments)
-                self._is_driving = False
-                is_set_up = True
-                current_caller.set(None)  # nobody waits for a word of the scenario until it is graded
-                task_status.started(prompt)
-                await self._wake.wait()
-                if self._is_asked:
-                    await self._drive_grading()
+                async with connected(self.session):
+                    await self._drive(arguments, task_status)
+            except BackendError as error:  # a connection was lost
+                if not self._is_set_up:
+                    raise
+                if not self._graded.is_set():
+                    self._outcome = error
             finally:
-                try:
-                    await self._close()
-                finally:
-                    self._graded.set()
+                self._graded.set()
             await self._collected.wait()
-        if not is_set_up:
+        if not self._is_set_up:
             msg = f"scenario {self.scenario!r} was closed while it was being set up"
             raise SetupError(msg)
+
+    async def _drive(self, arguments: Mapping[str, Any], task_status: TaskStatus[Prompt]) -> None:
+        try:
+            prompt = await self.session.setup(self.scenario, arguments)
+            self._is_driving = False
+            self._is_set_up = True
+            current_caller.set(None)  # nobody waits for a word of the scenario until it is graded
+            task_status.started(prompt)
+            await self._wake.wait()
+            if self._is_asked:
+                await self._drive_grading()
+        finally:
+            await self._close()
+        self._graded.set()  # before the connections are closed, which nobody has to wait for
 
     async def grade(self) -> Evaluation:
         """Grade the answer. A client that lost the reply may ask again, until the episode is ended.

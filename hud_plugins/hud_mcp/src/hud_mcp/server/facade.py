@@ -115,6 +115,9 @@ def include_router(
         told = {field.name: getattr(handle.options, field.name) for field in attrs.fields(type(handle.options))}
         environment.scenario(**{**told, "name": handle.name})(handle.function)
     _copy_published(environment, router, start)
+    environment._join(  # noqa: SLF001  all of them or none
+        [attrs.evolve(c, prefix=start + c.prefix if c.prefix else prefix) for c in router.connections.values()]
+    )
     environment.on_initialize += router.on_initialize
     environment.on_shutdown += router.on_shutdown
 
@@ -153,8 +156,4 @@ def mount(environment: Environment, server: Any, prefix: str | None = None) -> N
     if isinstance(server, Environment):
         include_router(environment, server, prefix)
         return
-    connect = getattr(environment, "connect_server", None)
-    if connect is None:
-        msg = f"mount takes an Environment or MCPRouter here, got {type(server).__name__}"
-        raise DefinitionError(msg)
-    connect(server, prefix=prefix)
+    environment.connect_server(server, prefix=prefix)
