@@ -27,8 +27,8 @@ TEARDOWN_SECONDS = 30.0
 class Edition:
     """An environment that is served, until another one takes its place.
 
-    Its initialize and shutdown functions run in one task of their own, so that they may hold a task group open. The same
-    task holds its connections, for calls outside any episode; each episode has some of its own, as a rollout has.
+    Its initialize and shutdown functions run in one task of their own, so that they may hold a task group open. That
+    task also holds its connections, for calls outside any episode; each episode has some of its own, as a rollout has.
 
     Args:
         environment: What is served.
