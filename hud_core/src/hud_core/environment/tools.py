@@ -145,7 +145,6 @@ class LocalTools:
         self.mocks = mocks
         """Results that tools give instead of running; None where none does."""
 
-
     def hide(self, options: ScenarioOptions | None) -> None:
         """Leave tools out of the list, as the running scenario asks; scenario code still reaches them."""
         self._hidden = hidden_by(options, dict.fromkeys(self._functions, LOCAL))

@@ -40,10 +40,10 @@ class AdoptedServer(Environment):
         self.server = server
         target = read_target(EnvRef(self.name, "mcp", {"object": server}))
         self._connection = Connection(ObjectOpener(target, server_of(target, None)))
-        self.initialize(self._open)
-        self.shutdown(self._close)
+        self.initialize(self._begin)
+        self.shutdown(self._end)
 
-    async def _open(self) -> None:
+    async def _begin(self) -> None:
         await self._connection.__aenter__()
         try:
             tools = MCPTools(self._connection)
@@ -53,7 +53,7 @@ class AdoptedServer(Environment):
             await self._connection.__aexit__(type(error), error, None)
             raise
 
-    async def _close(self) -> None:
+    async def _end(self) -> None:
         await self._connection.__aexit__(None, None, None)
 
     async def _publish(self, client: Client) -> None:
