@@ -39,6 +39,7 @@ def make_environment(seen=None):
     add_forms(env, [] if seen is None else seen)
     add_models(env)
     add_more(env)
+    add_scenario(env)
     return env
 
 
@@ -130,6 +131,8 @@ def add_more(env):
         except ToolError as error:
             return f"did without: {error}"
 
+
+def add_scenario(env):
     @env.scenario()
     async def served():
         await progress(1, 1, "setting up")

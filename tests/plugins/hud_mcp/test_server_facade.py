@@ -14,6 +14,7 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters
 
 from hud.server import MCPRouter, MCPServer, resource_updated
+from hud.server.router import HiddenRouter
 from hud_core import Environment
 from hud_core.errors import ConfigError, DefinitionError
 from hud_core.model.content import ImageContent, Message, TextContent
@@ -190,6 +191,10 @@ def router():
         """Add."""
         return a + b
 
+    @tools.tool
+    def _internal():
+        return "internal"
+
     @tools.scenario()
     async def sum_up():
         answer = yield "1 + 1?"
@@ -212,6 +217,7 @@ async def test_a_router_is_included(mode):
     async with connect(env, mode) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == ["m_add"]
         assert (await client.call_tool("m_add", {"a": 1, "b": 2})).content[0].text == "3"
+        assert (await client.call_tool("_m_internal", {})).content[0].text == "internal"  # the harness may
         assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["m_hint", "all:sum_up"]
         assert (await client.read_resource("math://pi")).contents[0].text == "3.14"
 
@@ -226,6 +232,56 @@ async def test_a_hidden_router_is_one_tool(mode):
         result = await client.call_tool("math", {"name": "add", "arguments": {"a": 2, "b": 2}})
         assert result.content[0].text == "4"
         assert (await client.call_tool("math", {"name": "nope"})).is_error
+        assert (await client.call_tool("math", {"name": "_internal"})).is_error
+        as_text = await client.call_tool("math", {"name": "add", "arguments": '{"a": 2, "b": 5}'})
+        assert as_text.content[0].text == "7"
+        broken = await client.call_tool("math", {"name": "add", "arguments": "a=2"})
+        assert "must be an object, or its JSON text" in broken.content[0].text
+        assert json.loads((await client.read_resource("math://functions")).contents[0].text) == ["add"]
+
+
+async def test_a_router_is_hidden_by_its_class(mode):
+    env = MCPServer("all")
+    env.include_router(HiddenRouter(router(), name="sums"))
+    async with connect(env, mode) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["sums"]
+        result = await client.call_tool("sums", {"name": "add", "arguments": {"a": 2, "b": 2}})
+        assert result.content[0].text == "4"
+
+
+async def test_a_router_of_routers(mode):
+    outer, env = MCPRouter(), MCPServer(name="all")
+    outer.include_router(router())
+    env.include_router(outer)
+    async with connect(env, mode) as client:
+        assert (await client.call_tool("add", {"a": 1, "b": 2})).content[0].text == "3"
+        meta = {"hud/episode": (await client.get_prompt("all:sum_up")).meta["hud/episode"]}
+        await client.call_tool("_hud_submit", {"scenario": "sum_up", "answer": "2"}, meta=meta)
+        graded = await client.read_resource("all:sum_up", meta=meta)
+        assert json.loads(graded.contents[0].text)["reward"] == 1.0
+
+
+async def test_a_server_as_it_is_written(mode):
+    seen = []
+    server = MCPServer("Deep Research", version="0.1.0", instructions="Search.")
+
+    @server.initialize
+    async def up(ctx):
+        seen.append(ctx.meta.get("progressToken"))
+
+    @server.initialize()
+    def up_too():
+        seen.append("too")
+
+    @server.tool()
+    async def search(query: str) -> dict:
+        return {"found": query}
+
+    async with connect(server, mode) as client:
+        assert (client.server_info.name, client.server_info.version) == ("deep-research", "0.1.0")
+        assert client.instructions == "Search."
+        assert (await client.call_tool("search", {"query": "x"})).structured_content == {"found": "x"}
+    assert seen == [None, "too"]
 
 
 def test_a_router_whose_names_are_taken_is_refused():

@@ -294,7 +294,7 @@ async def test_half_open_sockets_are_dropped_and_take_nobodys_place(servers, sho
         for client in halves:
             answer = await client.read_until(b" s")
             assert "408" in answer.splitlines()[0]
-            assert "the body of the request did not arrive within" in answer
+            assert "the request's body did not arrive within" in answer
         for client in silent + begun:
             with anyio.fail_after(PATIENCE), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 await client.stream.receive()

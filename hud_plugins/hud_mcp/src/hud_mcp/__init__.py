@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hud_core.interfaces import Backend
 
 _NAMES = {
-    "hud_mcp.server.facade": ("MCPRouter", "MCPServer"),
+    "hud_mcp.server.facade": ("HiddenRouter", "MCPRouter", "MCPServer"),
     "hud_mcp.server.asking": ("elicit", "list_roots", "log", "progress", "resource_updated", "sample"),
 }
 """The modules behind the names of `hud.server`."""

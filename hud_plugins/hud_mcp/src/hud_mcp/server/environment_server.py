@@ -38,7 +38,7 @@ class EnvironmentServer:
     Args:
         environment: What is served.
         name: The server's name; the environment's by default.
-        version: The version that it tells clients; hud's by default.
+        version: The version that it tells clients; that of an `MCPServer`, or else hud's, by default.
         token: The bearer token that HTTP clients must show; needed to bind an address beyond this machine.
         harness: The capability that harnesses must show. By default that of the environment variable
             ``HUD_MCP_HARNESS``, which is taken out of the environment, for the tools not to see it.
@@ -47,7 +47,7 @@ class EnvironmentServer:
         allowed_origins: Origins of web pages that may call it, which also turns CORS on for them.
         max_sessions: How many episodes may be open at once, and how many HTTP sessions.
         episode_ttl: For how many seconds an episode, or an HTTP session, may go unused before it is closed.
-        max_body: How many bytes a request may have.
+        max_body: How many bytes a request may have, or a line at stdin.
         store: Where the replicas of a stateless server find each other's episodes: a folder that they share, or an
             `EpisodeStore`.
 
@@ -84,7 +84,7 @@ class EnvironmentServer:
         surface = Surface(harness or os.environ.pop(wire.HARNESS_VARIABLE, None))
         self.lowlevel: Server[ServerRun] = surface.server(
             name or environment.name,
-            version or __version__,
+            version or getattr(environment, "version", None) or __version__,
             environment.instructions,
             self._lifespan,
             self._schema,
@@ -114,7 +114,7 @@ class EnvironmentServer:
         """Serve the one client at this process's stdin and stdout, until it leaves."""
         from hud_mcp.server.stdio import stdio
 
-        async with stdio() as (read, write):
+        async with stdio(self.max_body) as (read, write):
             await self.lowlevel.run(read, write, self.lowlevel.create_initialization_options())
 
     def http_app(self, path: str = "/mcp", *, stateless: bool = False) -> ServedApp:

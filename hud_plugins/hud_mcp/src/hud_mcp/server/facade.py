@@ -2,36 +2,91 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
+import msgspec
 
 from hud_core.environment.environment import Environment
+from hud_core.environment.session import Toolbox
 from hud_core.environment.tools import LocalTools
-from hud_core.errors import ConfigError, DefinitionError, HudError
+from hud_core.errors import ConfigError, DefinitionError, HudError, ToolError
 from hud_core.model.tools import ToolCall, ToolResult
 from hud_mcp.server.environment_server import EnvironmentServer
 from hud_mcp.server.published import prompt, published, resource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from hud_mcp.server.http import ServedApp
 
-__all__ = ["MCPRouter", "MCPServer", "http_app", "include_router", "mount", "prompt", "resource", "run", "run_async"]
+__all__ = [
+    "HiddenRouter", "InitializeContext", "MCPRouter", "MCPServer", "http_app", "include_router", "mount", "prompt",
+    "resource", "run", "run_async",
+]  # fmt: skip
 
 _HTTP = ("http", "streamable-http")
 
 
 class MCPServer(Environment):
-    """An environment, under the name that servers of tools have."""
+    """An environment, under the name that servers of tools have.
+
+    Args:
+        name: As for `Environment`.
+        instructions: As for `Environment`.
+        version: The version that clients are told.
+        options: The other arguments of `Environment`.
+    """
+
+    def __init__(
+        self,
+        name: str = "environment",
+        instructions: str | None = None,
+        *,
+        version: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, instructions, **options)
+        self.version = version
+
+    def initialize(self, function: Callable[..., Any] | None = None, /) -> Any:  # noqa: ANN401  as in `Environment`
+        """Run a function before the first request: one without parameters, or with one for an `InitializeContext`."""
+        if function is None:
+            return self.initialize
+        needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+        super().initialize(partial(function, InitializeContext()) if len(needed) == 1 else function)
+        return function
 
 
 MCPRouter = MCPServer
 """An environment that is declared to be included in another one."""
+
+
+class HiddenRouter(MCPServer):
+    """A router whose tools are offered as one: for ``include_router`` without ``hidden=True``.
+
+    Args:
+        router: The router.
+        name: The one tool's name; the router's by default.
+    """
+
+    def __init__(self, router: Environment, *, name: str | None = None) -> None:
+        super().__init__(name or router.name)
+        include_router(self, router, hidden=True, name=name)
+
+
+@attrs.frozen
+class InitializeContext:
+    """What an initialize function that takes something is given. It runs once for all clients, so it knows none."""
+
+    meta: Mapping[str, Any] = attrs.field(factory=dict)
+    """Empty: there is no request whose progress could be told."""
+    session: None = None
 
 
 def run(environment: Environment, transport: str = "stdio", **options: Any) -> None:
@@ -89,9 +144,21 @@ def http_app(environment: Environment, path: str = "/mcp", *, stateless: bool = 
 
 
 def include_router(
-    environment: Environment, router: Environment, prefix: str | None = None, *, hidden: bool = False
+    environment: Environment,
+    router: Environment,
+    prefix: str | None = None,
+    *,
+    hidden: bool = False,
+    name: str | None = None,
 ) -> None:
     """Copy what another environment declares so far.
+
+    Args:
+        environment: Where to.
+        router: Where from.
+        prefix: Comes before the names of tools and prompts.
+        hidden: Offer the tools as one.
+        name: That one's name; the router's by default.
 
     Raises:
         DefinitionError: It is no environment, or a name is taken.
@@ -101,12 +168,12 @@ def include_router(
         raise DefinitionError(msg)
     start = f"{prefix}_" if prefix else ""
     if hidden:
-        _add_dispatcher(environment, router, start)
+        _add_dispatcher(environment, router, start + (name or router.name).replace("-", "_"))
     else:
-        for name, tool in router.tool_functions.items():
+        for known, tool in router.tool_functions.items():
             environment.add_tool(
                 tool.function,
-                name=start + name,
+                name=_renamed(known, start),
                 description=tool.tool.description,
                 meta=tool.tool.meta,
                 blocking=tool._in_thread,  # noqa: SLF001  the only place that keeps it
@@ -122,6 +189,11 @@ def include_router(
     environment.on_shutdown += router.on_shutdown
 
 
+def _renamed(name: str, start: str) -> str:
+    """Put a prefix before a tool's name; an internal one stays internal."""
+    return f"_{start}{name[1:]}" if name.startswith("_") else start + name
+
+
 def _copy_published(environment: Environment, router: Environment, start: str) -> None:
     theirs, ours = published(router), published(environment)
     for uri, kept in theirs.resources.items():
@@ -135,16 +207,29 @@ def _copy_published(environment: Environment, router: Environment, start: str) -
         ours.prompts[start + name] = attrs.evolve(found, name=start + name)
 
 
-def _add_dispatcher(environment: Environment, router: Environment, start: str) -> None:
-    """Offer a router's tools as one."""
-    tools = LocalTools(router.tool_functions)
-    names = ", ".join(router.tool_functions) or "none"
+def _add_dispatcher(environment: Environment, router: Environment, name: str) -> None:
+    """Offer a router's tools as one, and publish their names."""
+    tools = Toolbox(LocalTools(router.tool_functions))
+    names = [known for known in router.tool_functions if not known.startswith("_")]
 
-    async def dispatch(name: str, arguments: dict[str, Any] | None = None) -> ToolResult:
-        return await tools.call_tool(ToolCall(name, arguments or {}))
+    async def dispatch(name: str, arguments: dict[str, Any] | str | None = None) -> ToolResult:
+        return await tools.call_tool(ToolCall(name, _arguments(name, arguments)))
 
-    tool_name = start + router.name.replace("-", "_")
-    environment.add_tool(dispatch, name=tool_name, description=f"Call one of these functions by name: {names}.")
+    environment.add_tool(
+        dispatch, name=name, description=f"Call one of these functions by name: {', '.join(names) or 'none'}."
+    )
+    resource(environment, f"{name}://functions", description=f"The functions of {name}.")(lambda: names)
+
+
+def _arguments(name: str, given: dict[str, Any] | str | None) -> dict[str, Any]:
+    """Read a function's arguments, which models also write as the text of an object."""
+    if not isinstance(given, str):
+        return given or {}
+    try:
+        return msgspec.json.decode(given, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        msg = f"the arguments of {name!r} must be an object, or its JSON text: {error}"
+        raise ToolError(msg) from error
 
 
 def mount(environment: Environment, server: Any, prefix: str | None = None) -> None:  # noqa: ANN401  any server's object

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from hud_core.errors import BackendError
 from hud_mcp import wire
+from hud_mcp.server.bodies import once_more, read_messages
 from hud_mcp.server.store import replica_of
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ class Forward:
         if scope["type"] != "http" or scope["method"] != "POST" or FORWARDED in Headers(scope=scope):
             await self._app(scope, receive, send)
             return
-        messages, body = await _read(receive, self._limit)
+        messages = await read_messages(receive, self._limit)
+        body = b"".join(message.get("body", b"") for message in messages)
         request = _request(body)
         replica = replica_of(request.get("handle"))
         if replica in ("", self._store.replica):
-            await self._app(scope, _again(messages, receive), send)
+            await self._app(scope, once_more(messages, receive), send)
             return
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_when_left, receive, tasks.cancel_scope)
@@ -122,29 +124,6 @@ class _Relay:
 async def _never() -> Message:
     await anyio.sleep_forever()
     raise AssertionError  # a plain response reads nothing
-
-
-async def _read(receive: Receive, limit: int) -> tuple[list[Message], bytes]:
-    """Read a request's body as far as the limit: the messages, and what they hold."""
-    messages: list[Message] = []
-    size, is_whole = 0, False
-    while not is_whole and size <= limit:
-        message = await receive()
-        messages.append(message)
-        size += len(message.get("body", b""))
-        is_whole = not message.get("more_body", False)
-    return messages, b"".join(message.get("body", b"") for message in messages)
-
-
-def _again(messages: list[Message], receive: Receive) -> Receive:
-    """Give what was read already, and then what follows."""
-    rest = iter(messages)
-
-    async def once_more() -> Message:
-        message = next(rest, None)
-        return await receive() if message is None else message
-
-    return once_more
 
 
 def _request(body: bytes) -> dict[str, Any]:

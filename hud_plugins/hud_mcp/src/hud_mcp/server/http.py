@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -17,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from hud_core.errors import ConfigError
+from hud_mcp.server.bodies import BODY_SECONDS, WholeRequest
 from hud_mcp.server.forward import Forward
 from hud_mcp.server.guard import Guard
 
@@ -37,8 +37,6 @@ CLOSE_SECONDS = 2
 """How long uvicorn waits for answers under way when it is stopped."""
 KEEP_SECONDS = 20
 """How long an unused connection is kept: longer than clients do, often 5 s, so that no call meets a closing one."""
-BODY_SECONDS = 30.0
-"""How long the body of a request may take to arrive."""
 STUCK_SECONDS = 30.0
 """How long a connection may neither ask nor read what it was sent; it is dropped within twice that."""
 
@@ -64,25 +62,8 @@ class _Endpoint:
         if self._manager._task_group is None:  # noqa: SLF001  the SDK would answer with a bare 500
             text = "the MCP app's lifespan is not running; give the outer application lifespan=app.lifespan"
             await PlainTextResponse(text, 503)(scope, receive, send)
-        elif scope["method"] == "POST":
-            await self._serve_in_time(scope, receive, send)
-        else:
-            await self._serve(scope, receive, send)
-
-    async def _serve_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, unless its body does not arrive: a new session takes its place before it is read."""
-        with anyio.move_on_after(BODY_SECONDS) as arriving:
-
-            async def watched() -> Message:
-                message = await receive()
-                if not message.get("more_body"):
-                    arriving.deadline = math.inf
-                return message
-
-            await self._serve(scope, watched, send)
-        if arriving.cancelled_caught:
-            text = f"the body of the request did not arrive within {BODY_SECONDS:g} s"
-            await PlainTextResponse(text, 408, {"connection": "close"})(scope, receive, send)
+            return
+        await self._serve(scope, receive, send)
 
 
 def make_app(server: EnvironmentServer, policy: Policy, *, path: str, stateless: bool) -> ServedApp:
@@ -96,9 +77,10 @@ def make_app(server: EnvironmentServer, policy: Policy, *, path: str, stateless:
     )
     endpoint = _Endpoint(manager)
     if server.store is None:
-        return _served(path, endpoint, policy, manager.run)
+        return _served(path, WholeRequest(endpoint, server.max_body, BODY_SECONDS), policy, manager.run)
     forward = Forward(endpoint, server.store, server.max_body)
-    return _served(path, forward, policy, partial(_as_replica, manager, endpoint, forward, server.store))
+    whole = WholeRequest(forward, server.max_body, BODY_SECONDS)
+    return _served(path, whole, policy, partial(_as_replica, manager, endpoint, forward, server.store))
 
 
 def _served(path: str, endpoint: ASGIApp, policy: Policy, run: _Run) -> ServedApp:
@@ -202,6 +184,8 @@ def _bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it: the system asks after clients that vanished without a word, and hangs up.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listener.bind((host.strip("[]"), port))
     except OSError as error:
         listener.close()

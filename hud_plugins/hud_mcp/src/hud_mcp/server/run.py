@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server.subscriptions import (
@@ -21,7 +21,7 @@ from hud_mcp.server.episodes import Episodes
 from hud_mcp.server.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
     from anyio.abc import TaskGroup
     from mcp.server.connection import Connection
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from hud_mcp.server.store import EpisodeStore
 
 
+TELL_SECONDS = 1.0
+"""How long clients may take to hear that something has changed."""
 MOST_SUBSCRIBED = 1000
 """How many resources one connection may want to hear of."""
 _SUBSCRIBED = "hud/subscribed"
@@ -66,21 +68,24 @@ class ServerRun:
 
     async def tell(self) -> None:
         """Tell every client that tools, prompts and resources have changed."""
-        for connection in list(self.connections):
-            with anyio.move_on_after(1):  # a client that does not read must not hold up the others
-                await connection.send_tool_list_changed()
-                await connection.send_prompt_list_changed()
-                await connection.send_resource_list_changed()
+        await self._tell(self.connections, _tell_of_lists)
         for event in (ToolsListChanged(), PromptsListChanged(), ResourcesListChanged()):
             await self._bus.publish(event)
 
     async def resource_updated(self, uri: str) -> None:
         """Tell the clients that asked to hear of it that a resource has changed."""
-        for connection in list(self.connections):
-            if uri in connection.state.get(_SUBSCRIBED, ()):
-                with anyio.move_on_after(1):  # as above
-                    await connection.send_resource_updated(uri)
+        subscribed = [connection for connection in self.connections if uri in connection.state.get(_SUBSCRIBED, ())]
+        await self._tell(subscribed, lambda connection: connection.send_resource_updated(uri))
         await self._bus.publish(ResourceUpdated(uri=uri))
+
+    async def _tell(
+        self, connections: Iterable[Connection], say: Callable[[Connection], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Tell all at once: a client that does not read must not hold up the others."""
+        with anyio.move_on_after(TELL_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for connection in list(connections):
+                    tasks.start_soon(say, connection)
 
     def subscribe(self, connection: Connection, uri: str) -> None:
         """Note that a connection of the handshake era wants to hear of a resource.
@@ -116,6 +121,12 @@ class ServerRun:
         for episode in self.episodes:
             self.episodes.end(episode)
         self.edition.retire()
+
+
+async def _tell_of_lists(connection: Connection) -> None:
+    await connection.send_tool_list_changed()
+    await connection.send_prompt_list_changed()
+    await connection.send_resource_list_changed()
 
 
 @asynccontextmanager
