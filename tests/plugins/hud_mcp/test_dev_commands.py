@@ -134,7 +134,7 @@ def test_run_does_both(hud: Run, url: str) -> None:
     [
         (["setup", "cuont"], 2, "did you mean"),
         (["setup", "count", "-a", "[1]"], 2, "--args must be a JSON object"),
-        (["setup", "count", "-a", "{"], 2, "--args is no JSON"),
+        (["setup", "count", "-a", "{"], 2, "--args must be a JSON object, as in"),
         (["setup", "count", "-a", '{"text": "a", "times": "b"}'], 5, "times"),
         (["run", "broken"], 5, "the grader broke"),
     ],
@@ -152,6 +152,7 @@ def test_no_server(hud: Run) -> None:
     done = hud("scenario", "list", "-u", "http://127.0.0.1:9/mcp")
     assert done.returncode == 3
     assert "http://127.0.0.1:9/mcp" in done.stderr
+    assert done.stderr.endswith("; does `hud dev` run there?\n")
 
 
 def test_a_capability_is_presented(hud: Run, folder: Path) -> None:
@@ -226,3 +227,42 @@ def test_what_cannot_be_analysed(hud: Run, words: list[str], code: int, says: st
     assert done.returncode == code
     assert says in done.stderr
     assert done.stdout == ""
+
+
+# --- eval -------------------------------------------------------------------------------------------------------------
+
+
+def test_environments_behind_a_url_and_a_command_are_evaluated(url: str, folder: Path, tmp_path: Path) -> None:
+    started = {"command": sys.executable, "args": ["-m", "hud", "dev", "env:env", "--stdio"], "cwd": str(folder)}
+    rows = [
+        {
+            "slug": slug,
+            "env": {"name": "letters", "backend": "mcp", "options": options},
+            "scenario": "count",
+            "args": {"text": "strawberry", "times": 2},
+            "validation": [{"name": "count_letter", "arguments": {"text": "strawberry"}}],
+            "answer": answer,
+        }
+        for slug, options, answer in (
+            ("by-url", {"url": url}, "6"),
+            ("by-command", started, "6"),
+            ("wrong", started, "3"),
+            ("gone", {"url": "http://127.0.0.1:9/mcp"}, "6"),
+        )
+    ]
+    (tmp_path / "tasks.json").write_text(json.dumps(rows), "utf-8")
+    command = [sys.executable, "-m", "hud", "eval", "tasks.json", "oracle", "--all", "-y", "--json"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    rollouts = json.loads(done.stdout)["rollouts"]
+    rewards = {rollout["task"]: rollout["reward"] for rollout in rollouts}
+    assert rewards == {"by-url": 1.0, "by-command": 1.0, "wrong": 0.0, "gone": None}, done.stdout + done.stderr
+    assert "http://127.0.0.1:9/mcp" in rollouts[-1]["error"]

@@ -163,11 +163,14 @@ async def _server(arguments: argparse.Namespace) -> AsyncIterator[Connection]:
     from mcp import MCPError
 
     from hud_mcp.client.connection import text_of
-    from hud_mcp.commands.remote import RefusedError, connected
+    from hud_mcp.commands.remote import RefusedError, UnreachableError, connected
 
     try:
         async with connected("scenario", {"url": arguments.url, "token": arguments.token}) as connection:
             yield connection
+    except UnreachableError as error:
+        msg = f"{error}; does `hud dev` run there?"
+        raise UnreachableError(msg) from error
     except MCPError as error:
         raise RefusedError(text_of(error)) from error
 
@@ -217,7 +220,7 @@ def _arguments(text: str) -> dict[str, str]:
     try:
         data = json.loads(text)
     except ValueError as error:
-        msg = f"--args is no JSON: {error}"
+        msg = f'--args must be a JSON object, as in \'{{"text": "moon"}}\', got {text!r}: {error}'
         raise ConfigError(msg) from error
     if not isinstance(data, dict):
         msg = f'--args must be a JSON object, as in \'{{"text": "moon"}}\', got {text!r}'

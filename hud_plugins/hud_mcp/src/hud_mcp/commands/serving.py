@@ -266,7 +266,7 @@ class _Voice:
         elif modules:
             say(f"reloaded in {seconds * 1000:.0f} ms" + (f": {', '.join(modules)}" if self._is_verbose else ""))
         else:
-            say("as before again")
+            say("works again, as it was before")
 
     def failed(self, text: str) -> None:
         if self._stream is not None:

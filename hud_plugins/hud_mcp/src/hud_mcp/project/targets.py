@@ -59,16 +59,16 @@ def find_target(text: str | None, folder: Path) -> Target:
 
 def _no_module(name: str, folder: Path) -> str:
     guess = closest(name.removesuffix(".py"), [file.stem for file in folder.glob("*.py")])
-    return f"no module {name!r} in {folder}{guess or '; name one, as in `hud dev env:env`'}"
+    return f"no module {name!r} in {folder}{guess or '; name one, as in env:env'}"
 
 
 def _nothing(folder: Path) -> str:
     if any((folder / name).is_file() for name in ("Dockerfile", "Dockerfile.hud")):
         return (
             f"no env.py and no __init__.py in {folder}, but a Dockerfile: what runs in a container needs hud-docker "
-            "(pip install hud-docker); to serve Python code of this folder, name its module: `hud dev env:env`"
+            "(pip install hud-docker); to serve Python code of this folder, name its module, as in env:env"
         )
-    return f"no env.py and no __init__.py in {folder}; name the module that has the environment: `hud dev env:env`"
+    return f"no env.py and no __init__.py in {folder}; name the module that has the environment, as in env:env"
 
 
 def _target(path: Path, attribute: str | None) -> Target:
