@@ -360,6 +360,31 @@ def test_stdio_stops_though_its_client_stays(project: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+async def test_stdio_in_a_terminal_says_how_clients_start_it(project: Path) -> None:
+    said = said_in_a_terminal(project, "dev", "env:env", "--stdio")
+    (config,) = (line.partition(":")[2] for line in said if line.startswith("any client:"))
+    server = json.loads(config)["letters"]
+    async with Client(StdioServerParameters(**server, env=environ())) as client:  # from any folder
+        assert await version_of(client) == 0
+
+
+def said_in_a_terminal(project: Path, *words: str) -> list[str]:
+    """What is said up to how to stop, and Ctrl-C does."""
+    ours, its = os.openpty()
+    command, lines = [sys.executable, "-m", "hud", *words], [""]
+    with subprocess.Popen(command, cwd=project, env=environ(), stdin=its, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "Ctrl-C" not in lines[-1]:
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    os.close(ours)
+    os.close(its)
+    return lines
+
+
 # --- trying it -------------------------------------------------------------------------------------------------------
 
 

@@ -1,13 +1,22 @@
-"""Says how clients reach a server: its address, and what to paste where."""
+"""Says how clients reach a server, with what to paste where, and what happens to it."""
 
 from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+import shlex
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote
 
 from attrs import field, frozen
+
+from hud_mcp.commands.console import emit, say
+from hud_mcp.commands.dev import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -58,6 +67,21 @@ class Address:
         return f"cursor://anysphere.cursor-deeplink/mcp/install?name={quote(self.name)}&config={quote(config)}"
 
 
+def stdio_introduction(name: str, module: str) -> str:
+    """Say to a person who has started a server on stdio by hand how a client does."""
+    program = shutil.which("hud")
+    start, *words = [program] if program else [sys.executable, "-m", "hud"]
+    words += ["dev", module, "--stdio"]
+    return "\n".join([
+        f"{name} speaks MCP on stdin and stdout, for a client that starts it:",
+        "",
+        f"any client:   {json.dumps({name: {'command': start, 'args': words}})}",
+        f"Claude Code:  claude mcp add {name} -- {shlex.join([start, *words])}",
+        "",
+        "Ctrl-C stops",
+    ])  # fmt: skip
+
+
 def introduction(address: Address, watched: str) -> str:
     """Say everything that a person needs to connect."""
     return "\n".join([
@@ -69,3 +93,41 @@ def introduction(address: Address, watched: str) -> str:
         "",
         f"watching {watched}; Ctrl-C stops",
     ])  # fmt: skip
+
+
+class Voice:
+    """Says what happens: to people on stderr, or to a program as JSON, one object a line."""
+
+    def __init__(self, stream: TextIO | None, *, is_verbose: bool) -> None:
+        self._stream = stream
+        self._is_verbose = is_verbose
+
+    def _event(self, event: str, **values: Any) -> None:
+        emit(json.dumps({"event": event, **values}), self._stream)
+
+    def introduce(self, address: Address, watched: list[Path]) -> None:
+        """Say where the server is."""
+        if self._stream is not None:
+            self._event("serving", url=address.url, name=address.name, config=address.config)
+        else:
+            say(introduction(address, ", ".join(map(str, watched)) or "the files that are imported"))
+
+    def moved(self, port: int) -> None:
+        """Say that the usual port was taken."""
+        say(f"port {DEFAULT_PORT} is in use, so this is port {port}; --port asks for one")
+
+    def reloaded(self, modules: list[str], seconds: float) -> None:
+        """Say what was imported again; nothing, where what failed is as it was before."""
+        if self._stream is not None:
+            self._event("reloaded", modules=modules, seconds=round(seconds, 3))
+        elif modules:
+            say(f"reloaded in {seconds * 1000:.0f} ms" + (f": {', '.join(modules)}" if self._is_verbose else ""))
+        else:
+            say("works again, as it was before")
+
+    def failed(self, text: str) -> None:
+        """Say why what was saved is not served."""
+        if self._stream is not None:
+            self._event("failed", error=text)
+        else:
+            say(f"error: {text}\n  still serving what was there before")

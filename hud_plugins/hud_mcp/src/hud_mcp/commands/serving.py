@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import secrets
 import signal
-import socket
+import sys
 import time
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import anyio
 import anyio.to_thread
 
 from hud_core.errors import ConfigError, describe
-from hud_mcp.commands.announce import LOOPBACK, Address, introduction
-from hud_mcp.commands.console import emit, say, stdout_is_talk
+from hud_mcp.commands.announce import LOOPBACK, Address, Voice, stdio_introduction
+from hud_mcp.commands.console import say, stdout_is_talk
 from hud_mcp.commands.dev import DEFAULT_PORT
+from hud_mcp.commands.ports import free_port
 from hud_mcp.project.reload import Project
 from hud_mcp.project.watching import watch
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from hud_mcp.project.targets import Target
     from hud_mcp.server import EnvironmentServer
 
-PORTS = 100
-"""How many ports from the default one on are tried."""
 INTERRUPTED = 130
 """What `hud` exits with after a Ctrl-C that did not wait."""
 UNNAMED = "environment"
@@ -76,7 +73,7 @@ async def _serve(arguments: argparse.Namespace, project: Project, watched: list[
 
     with stdout_is_talk() if arguments.stdio else nullcontext():
         environment = await anyio.to_thread.run_sync(project.load)
-    voice = _Voice(stdout if arguments.json else None, is_verbose=arguments.verbose)
+    voice = Voice(stdout if arguments.json else None, is_verbose=arguments.verbose)
     address = None
     if arguments.stdio:
         server = EnvironmentServer(environment)
@@ -87,6 +84,8 @@ async def _serve(arguments: argparse.Namespace, project: Project, watched: list[
         work = partial(server.serve_http, host=address.host, port=address.port)
     reloader = Reloader(project, server, watched, voice)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        if arguments.stdio and sys.stdin.isatty():
+            say(stdio_introduction(_shown(environment), str(project.target)))
         async with anyio.create_task_group() as group:
             group.start_soon(_until_stopped, signals, group.cancel_scope)
             group.start_soon(watch, reloader.paths, reloader.saved)
@@ -97,7 +96,7 @@ async def _serve(arguments: argparse.Namespace, project: Project, watched: list[
 
 
 async def _accompany(
-    arguments: argparse.Namespace, address: Address, watched: list[Path], voice: _Voice, serving: anyio.CancelScope
+    arguments: argparse.Namespace, address: Address, watched: list[Path], voice: Voice, serving: anyio.CancelScope
 ) -> None:
     """Say where the server is, once it listens there: whoever reads it may connect at once. Then do what was asked."""
     while True:
@@ -141,7 +140,7 @@ class Reloader:
         voice: Says what happens.
     """
 
-    def __init__(self, project: Project, server: EnvironmentServer, watched: list[Path], voice: _Voice) -> None:
+    def __init__(self, project: Project, server: EnvironmentServer, watched: list[Path], voice: Voice) -> None:
         self._project = project
         self._server = server
         self._watched = watched
@@ -183,93 +182,16 @@ class Reloader:
 # --- address ----------------------------------------------------------------------------------------------------------
 
 
-def _address(arguments: argparse.Namespace, environment: Environment, voice: _Voice) -> Address:
+def _address(arguments: argparse.Namespace, environment: Environment, voice: Voice) -> Address:
     token = arguments.token
     if token is None and arguments.host not in LOOPBACK:
         token = secrets.token_urlsafe(24)
     port = free_port(arguments.host, arguments.port)
     if arguments.port is None and port != DEFAULT_PORT:
         voice.moved(port)
-    name = "my-dev-env" if environment.name == UNNAMED else environment.name
-    return Address(name, arguments.host, port, token)
+    return Address(_shown(environment), arguments.host, port, token)
 
 
-class PortInUseError(ConfigError):
-    """Somebody else listens at a port."""
-
-
-def free_port(host: str, port: int | None) -> int:
-    """Find the port to listen at: the one asked for, or the first free one from the default on.
-
-    Raises:
-        ConfigError: It is in use, or may not be used.
-    """
-    if port is not None:
-        return _bindable(host, port)
-    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + PORTS):
-        try:
-            return _bindable(host, candidate)
-        except PortInUseError:
-            continue
-    msg = f"no free port from {DEFAULT_PORT} to {DEFAULT_PORT + PORTS - 1}; choose one with --port"
-    raise ConfigError(msg)
-
-
-def _bindable(host: str, port: int) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        # As servers do: connections of a server that has just ended do not keep its port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except OSError as error:
-            raise _unusable(host, port, error) from error
-        except OverflowError:
-            msg = f"port {port} is no port; there are 1 to 65535, and 0 for any that is free"
-            raise ConfigError(msg) from None
-        number: int = probe.getsockname()[1]
-        return number
-
-
-def _unusable(host: str, port: int, error: OSError) -> ConfigError:
-    if error.errno == errno.EADDRINUSE:
-        return PortInUseError(f"port {port} is in use; stop what listens there, or choose another with --port")
-    return ConfigError(f"cannot listen at {host!r}, port {port}: {error.strerror or error}")
-
-
-# --- saying -----------------------------------------------------------------------------------------------------------
-
-
-class _Voice:
-    """Says what happens: to people on stderr, or to a program as JSON, one object a line."""
-
-    def __init__(self, stream: TextIO | None, *, is_verbose: bool) -> None:
-        self._stream = stream
-        self._is_verbose = is_verbose
-
-    def _event(self, event: str, **values: Any) -> None:
-        emit(json.dumps({"event": event, **values}), self._stream)
-
-    def introduce(self, address: Address, watched: list[Path]) -> None:
-        if self._stream is not None:
-            self._event("serving", url=address.url, name=address.name, config=address.config)
-        else:
-            say(introduction(address, ", ".join(map(str, watched)) or "the files that are imported"))
-
-    def moved(self, port: int) -> None:
-        say(f"port {DEFAULT_PORT} is in use, so this is port {port}; --port asks for one")
-
-    def reloaded(self, modules: list[str], seconds: float) -> None:
-        if self._stream is not None:
-            self._event("reloaded", modules=modules, seconds=round(seconds, 3))
-        elif modules:
-            say(f"reloaded in {seconds * 1000:.0f} ms" + (f": {', '.join(modules)}" if self._is_verbose else ""))
-        else:
-            say("works again, as it was before")
-
-    def failed(self, text: str) -> None:
-        if self._stream is not None:
-            self._event("failed", error=text)
-        else:
-            say(f"error: {text}\n  still serving what was there before")
+def _shown(environment: Environment) -> str:
+    """Give the name that clients are to call the server by."""
+    return "my-dev-env" if environment.name == UNNAMED else environment.name

@@ -28,6 +28,10 @@ class Target:
     module: str
     attribute: str | None = None
 
+    def __str__(self) -> str:
+        """What names it from any folder."""
+        return f"{self.file}:{self.attribute}" if self.attribute else str(self.file)
+
     @property
     def file(self) -> Path:
         """The module's file."""
