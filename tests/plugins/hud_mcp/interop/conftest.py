@@ -49,7 +49,8 @@ class Peers:
     def environment(self) -> dict[str, str]:
         """Environment variables for peers: a home of their own, and nothing told to anybody."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HUD_")}
-        return {**kept, "HOME": str(self.home), "HUD_TELEMETRY_ENABLED": "false", "FASTMCP_SHOW_SERVER_BANNER": "0"}
+        quiet = {"HUD_TELEMETRY_ENABLED": "false", "HUD_SKIP_VERSION_CHECK": "1", "FASTMCP_SHOW_SERVER_BANNER": "0"}
+        return {**kept, "HOME": str(self.home), **quiet}
 
     def run(self, command: list[str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

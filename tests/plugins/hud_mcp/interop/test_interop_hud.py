@@ -71,6 +71,21 @@ def test_its_client_gets_the_right_rewards_from_our_server(
     assert "Say 007" in [report["prompt"] for report in reports]
 
 
+def test_its_commands_set_up_and_grade_on_our_server(peers: Any, hud_dev: list[str]) -> None:
+    with peers.serving(*hud_dev, "--port", "{port}") as url:
+        setup = ["setup", "say", "--args", '{"expected": "007"}', "--url", url]
+        prepared = peers.run(peers.program("hud", "hud", "scenario", *setup))
+        assert "Say 007" in prepared.stdout, prepared.stderr
+        graded = peers.run(peers.program("hud", "hud", "scenario", "grade", "say", "--answer", "007", "--url", url))
+    assert json.loads(graded.stdout)["reward"] == 1.0, graded.stderr
+
+
+def test_our_commands_run_scenarios_of_its_server(peers: Any, hud_dev: list[str], its_hud_dev: str) -> None:
+    run = ["run", "number", "--args", '{"expected": 42}', "--answer", "42", "--url", its_hud_dev]
+    ran = peers.run([hud_dev[0], "scenario", *run])
+    assert json.loads(ran.stdout)["reward"] == 1.0, ran.stderr
+
+
 # Answers that its server decodes although its scenario asks for text, or decodes before it looks at the type: its own
 # client gets 0.0 for these, too.
 DECODED = [("say", '{"a": 1}'), ("say", "[1, 2]"), ("counts", '{"r": 3}')]
