@@ -146,7 +146,8 @@ async def test_nothing_fails_and_nothing_grows(dev: subprocess.Popen[str], proje
         assert len(set(versions)) > SAVES / 4, "each client saw many of the versions"
     held = {name: (early[name], late[name]) for name in early}
     assert late["environments"] <= 2, held  # a thread that rests may keep what it called last
-    assert all(late[name] <= early[name] + 2 for name in ("modules", "tasks", "handles", "threads")), held
-    # What is under way moves these up and down by a tenth.
+    assert all(late[name] <= early[name] + 2 for name in ("modules", "tasks", "handles")), held
+    assert late["threads"] <= early["threads"] + len(CLIENTS), held  # as many calls at once, and they rest for a while
+    # Connections that have ended move these up and down by a tenth: uvicorn's timers keep each for some seconds.
     assert late["objects"] <= early["objects"] * 1.25, held
     assert late["memory"] <= early["memory"] * 1.25, held
