@@ -79,6 +79,16 @@ def test_ctrl_c_stops_rollouts_in_processes_of_their_own(slow_folder: Path, term
     assert "Traceback" not in shown.text
 
 
+def test_sigterm_stops_the_job_too_and_leaves_the_terminal_as_it_was(slow_folder: Path, terminal: Start) -> None:
+    shown = terminal("eval", "tasks.py", "oracle", "--full")
+    shown.wait_for("5/30")
+    assert not cursor_is_shown(shown.raw)
+    shown.process.terminate()
+    assert shown.wait() == 130
+    assert "stopped: 5 of 30 rollouts are done; go on: hud eval --resume" in shown.text
+    assert cursor_is_shown(shown.raw)
+
+
 def test_ctrl_c_twice_ends_the_process_at_once(slow_folder: Path, terminal: Start) -> None:
     text = (slow_folder / "tasks.py").read_text("utf-8")
     stubborn = """

@@ -1,4 +1,4 @@
-"""Ctrl-C while a job runs: once stops the job, twice ends the process."""
+"""Ctrl-C, or SIGTERM, while a job runs: once stops the job, twice ends the process."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ from hud.cli.exits import Exit
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHOW_CURSOR = "\x1b[?25h\n"
 
 
 class Interrupts:
-    """Counts Ctrl-C. The first is left to whoever looks at `pressed`; the second takes effect even if nobody looks.
+    """Counts Ctrl-C and SIGTERM.
+
+    The first is left to whoever looks at `pressed`; the second takes effect even if nobody looks.
 
     A handler of its own, rather than the event loop's: environments run in this process, and one that blocks the loop
-    must not keep the second Ctrl-C from working.
+    must not keep the second one from working.
     """
 
     def __init__(self) -> None:
         self.pressed = 0
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python gives no signals
-            self._before = signal.signal(signal.SIGINT, self._press)
+            self._before = {number: signal.signal(number, self._press) for number in SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _press(self, _signum: int, _frame: FrameType | None) -> None:
         self.pressed += 1
