@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -233,15 +235,19 @@ def test_broken_plugins_are_shown_and_the_others_work(folder: Path, hud: Hud) ->
 # --- completion -------------------------------------------------------------------------------------------------------
 
 
+def with_hud() -> str:
+    """Give a PATH on which the command is."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
 def complete_in_bash(folder: Path, hud: Hud, line: str) -> list[str]:
     """Ask a real bash, which runs the script that ``hud completion bash`` prints."""
     script = hud("completion", "bash").stdout
     words = line.split(" ")
     ask = f"COMP_WORDS=({' '.join(word or chr(39) * 2 for word in words)}); COMP_CWORD={len(words) - 1}; _hud_complete"
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "--norc", "-euc", f'{script}\n{ask}\nprintf "%s\\n" "${{COMPREPLY[@]}}"'],
-        cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True,
+        cwd=folder, env={**os.environ, "PATH": with_hud()}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout.split()
 
@@ -258,10 +264,68 @@ def test_bash_completes(folder: Path, hud: Hud) -> None:
     assert complete_in_bash(folder, hud, "hud nothing ") == []
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_accept_their_script(hud: Hud, shell: str) -> None:
-    script = hud("completion", shell)
-    assert script.returncode == 0
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed here")
-    subprocess.run([shell, "-n"], input=script.stdout, text=True, check=True)
+LINES = {
+    "hud ev": "hud eval ",
+    "hud eval --max": "hud eval --max-",
+    "hud eval ta": "hud eval tasks.py ",
+    "hud eval --group-size 2 tasks.py or": "hud eval --group-size 2 tasks.py oracle ",
+    "hud runs s": "hud runs show ",
+}
+"""What is typed, and what it is after the tab key."""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed here")
+def test_zsh_completes(folder: Path, hud: Hud) -> None:
+    """In a terminal, since zsh completes nowhere else; a key of our own writes down what stands in the line."""
+    (folder / "complete.zsh").write_text(hud("completion", "zsh").stdout, "utf-8")
+    setup = (
+        "autoload -Uz compinit; compinit -u -D; source complete.zsh; bindkey '^I' expand-or-complete",
+        "note() { print -r -- \"$BUFFER\" >> lines }; zle -N note; bindkey '^Xn' note; note",
+    )
+    master, slave = os.openpty()
+    shell = subprocess.Popen(
+        ["zsh", "-f", "-i"], stdin=slave, stdout=slave, stderr=slave, cwd=folder, start_new_session=True,
+        env={**os.environ, "PATH": with_hud(), "TERM": "xterm", "HOME": str(folder)},
+    )  # fmt: skip
+    os.close(slave)
+    try:
+        noted_in_zsh(master, "".join(f"{line}\n" for line in setup), folder / "lines")
+        seen = [noted_in_zsh(master, f"{line}\t\x18n\x15", folder / "lines") for line in LINES]
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(master)
+    assert seen == list(LINES.values())
+
+
+def noted_in_zsh(terminal: int, keys: str, lines: Path) -> str:
+    """Type something, and give the line that it has noted."""
+    before = len(lines.read_text("utf-8").splitlines()) if lines.exists() else 0
+    os.write(terminal, keys.encode())
+    deadline = time.monotonic() + 30
+    while not lines.exists() or len(seen := lines.read_text("utf-8").splitlines()) == before:
+        assert time.monotonic() < deadline, f"nothing came of {keys!r}"
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 1 << 16)
+    return seen[-1]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed here")
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("hud ev", ["eval"]),
+        ("hud eval --max", ["--max-concurrent", "--max-steps"]),
+        ("hud eval ta", ["tasks.py"]),
+        ("hud eval --group-size 2 tasks.py or", ["oracle"]),
+        ("hud runs export last --format ", ["csv", "json"]),
+    ],
+)
+def test_fish_completes(folder: Path, hud: Hud, line: str, found: list[str]) -> None:
+    (folder / "complete.fish").write_text(hud("completion", "fish").stdout, "utf-8")
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", f"source complete.fish; complete -C '{line}'"],
+        cwd=folder, env={**os.environ, "PATH": with_hud(), "HOME": str(folder)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == found

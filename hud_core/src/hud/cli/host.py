@@ -95,7 +95,8 @@ def _dispatch(words: list[str]) -> int:
     if name == "__complete":
         from hud.cli.completion import candidates
 
-        emit("\n".join(candidates(kernel, rest)))
+        if found := candidates(kernel, rest):
+            emit("\n".join(found))
         return Exit.OK
     return _run_command(_command(kernel, name), rest, kernel)
 
