@@ -35,7 +35,7 @@ from hud_core.model.events import Event, Prompted, ToolReturned
 from hud_core.model.rollout import Fingerprint, Rollout, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 FORMAT = 1
 RUNS = Path(".hud") / "runs"
@@ -152,11 +152,14 @@ class RunDirectory:
         read_manifest(path)
         return cls(path)
 
-    def append_events(self, events: Iterable[Event]) -> None:
+    def append_events(self, events: Sequence[Event]) -> None:
         """Write events; images and the like go into files of their own."""
-        light = [self._light(event) if type(event) in _HEAVY else event for event in events]
-        if light:
-            self._events.append(_encoder.encode_lines(light))
+        if not events:
+            return
+        lines = _encoder.encode_lines(events)
+        if b'"type":"image"' in lines or b'"type":"audio"' in lines:  # looking at each event costs as much as encoding
+            lines = _encoder.encode_lines([self._light(event) for event in events])
+        self._events.append(lines)
 
     def append_rollout(self, rollout: Rollout) -> None:
         """Write the record of a rollout that ended: from here on it is done."""
@@ -175,10 +178,10 @@ class RunDirectory:
 
     def _light(self, event: Event) -> Event:
         """Move an event's large content into files."""
-        if isinstance(event, ToolReturned) and _has_media(event.result.content):
+        if isinstance(event, ToolReturned):
             content = tuple(map(self._stored, event.result.content))
             return replace(event, result=attrs.evolve(event.result, content=content))
-        if isinstance(event, Prompted) and any(_has_media(message.content) for message in event.prompt.messages):
+        if isinstance(event, Prompted):
             messages = tuple(
                 attrs.evolve(message, content=tuple(map(self._stored, message.content)))
                 for message in event.prompt.messages
@@ -202,17 +205,6 @@ class RunDirectory:
         except OSError as error:
             raise _unwritable(self.path / name, error) from error
         return ResourceContent(uri=name, mimeType=block.mime_type)
-
-
-_HEAVY = (Prompted, ToolReturned)
-"""Events that may hold images."""
-
-
-def _has_media(content: tuple[Content, ...]) -> bool:
-    for block in content:  # noqa: SIM110  a generator costs as much as the rest of the function
-        if type(block) in _MEDIA:
-            return True
-    return False
 
 
 _MEDIA = (ImageContent, AudioContent)
