@@ -15,7 +15,20 @@ from typing import Any, Self
 
 import pytest
 
-from hud_core import Agent, Environment, Kernel, Prompt, ScenarioHandle, Session, SubScore, Task, Toolbox, run
+from hud_core import (
+    Agent,
+    Environment,
+    EnvRef,
+    Kernel,
+    Prompt,
+    ScenarioHandle,
+    Session,
+    SubScore,
+    Task,
+    Tool,
+    Toolbox,
+    run,
+)
 from hud_core.environment.session import ToolFilter
 from hud_core.model.evaluation import Answer, Evaluation
 from hud_core.model.tools import ToolCall, ToolResult
@@ -133,6 +146,45 @@ def toolbox(session: Session) -> Toolbox:
         calls.append(call)
 
     return Toolbox(session.tools, ToolFilter(disallowed=["secret"]), observe)
+
+
+class Far(Session):
+    """A session elsewhere, whose tools hold what they need to get there."""
+
+    @property
+    def tools(self) -> FarTools:
+        return FarTools(self)
+
+    async def setup(self, scenario: str, args: object) -> Any:
+        raise NotImplementedError
+
+    async def grade(self, answer: object) -> Any:
+        raise NotImplementedError
+
+
+class FarTools:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.headers = {"Authorization": SECRET}
+
+    async def list_tools(self) -> list[Tool]:
+        return [Tool(name="far")]
+
+    async def call_tool(self, call: ToolCall) -> ToolResult:
+        return ToolResult(call_id=call.id)
+
+
+async def test_connections_lead_neither_to_keys_nor_to_sessions() -> None:
+    near = Environment("near")
+    near.connect(EnvRef("far", "mcp", {"url": "https://far.test", "headers": {"Authorization": SECRET}}), prefix="x")
+    session = near.session()
+    await session.join({"far": Far()})
+    toolbox = Toolbox(session.tools)
+    assert not (await toolbox.call_tool("x_far")).is_error
+    found = walk({"toolbox": toolbox})
+    assert any(isinstance(value, Tool) for value in found.values())
+    assert treasures(found) == []
+    assert not [way for way, value in found.items() if isinstance(value, EnvRef | FarTools)]
 
 
 async def test_the_toolbox_has_two_public_names(toolbox: Toolbox) -> None:

@@ -18,7 +18,7 @@ from hud_core.errors import BackendError, ConfigError, closest, describe
 from hud_core.model.tools import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from hud_core.environment.connections import Connection
     from hud_core.environment.mocks import MockRun
@@ -56,15 +56,21 @@ class Route(NamedTuple):
 
 
 class Source:
-    """One connection's tools, and what is taken of them. Knows neither the connection's reference nor its session."""
+    """One connection's tools, and what is taken of them. Knows neither the connection's reference nor its session.
+
+    The tools are the ends of a connection, which may hold keys; here they are kept inside functions. Whoever has a
+    toolbox reaches this object by its attributes, and the connection no further than that.
+    """
 
     def __init__(self, connection: Connection, tools: Tools) -> None:
-        self.name = connection.name
-        self.tools = tools
+        self.name: str = connection.name
+        self.call: Callable[[ToolCall], Awaitable[ToolResult]] = lambda call: tools.call_tool(call)  # noqa: PLW0108
         self.offered: frozenset[str] = frozenset()
         """The names of all the tools there are, taken or not."""
         self.routes: list[Route] = []
         """Those that are taken."""
+        self._list: Callable[[], Awaitable[Sequence[Tool]]] = lambda: tools.list_tools()  # noqa: PLW0108
+        self._now: Callable[[], int | None] = lambda: getattr(tools, "revision", None)
         self._include = connection.include
         self._exclude = connection.exclude or frozenset()
         self._prefix = f"{connection.prefix}_" if connection.prefix else ""
@@ -74,7 +80,7 @@ class Source:
     @property
     def has_changed(self) -> bool:
         """Whether the list is known to have changed since it was read."""
-        return getattr(self.tools, "revision", None) != self._revision
+        return self._now() != self._revision
 
     @property
     def may_have_changed(self) -> bool:
@@ -88,8 +94,8 @@ class Source:
             BackendError: The connection is lost.
             ConfigError: A tool's transform fails.
         """
-        revision = getattr(self.tools, "revision", None)
-        tools = await self.tools.list_tools()
+        revision = self._now()
+        tools = await self._list()
         self.offered = frozenset(tool.name for tool in tools)
         taken = {tool.name: self._take(tool) for tool in tools if self._is_wanted(tool.name)}
         self.routes = [Route(self.name, tool, remote) for remote, tool in taken.items() if tool is not None]
@@ -234,7 +240,7 @@ class JoinedTools(LocalTools):
 
     async def _pass_on(self, call: ToolCall, route: Route) -> ToolResult:
         there = evolve(call, name=route.remote)
-        result = await self._sources[route.source].tools.call_tool(there)
+        result = await self._sources[route.source].call(there)
         if result.is_error and result.text.startswith(unknown_text(there)):  # it would name tools that are not taken
             return unknown_tool(call, [tool.name for tool in self.known() if tool.name != call.name])
         return result

@@ -142,7 +142,7 @@ class LocalTools:
     def __init__(self, functions: Mapping[str, ToolFunction], mocks: MockRun | None = None) -> None:
         self._functions = functions
         self._hidden: Collection[str] = ()
-        self.mocks = mocks
+        self.mocks: MockRun | None = mocks
         """Results that tools give instead of running; None where none does."""
 
     def hide(self, options: ScenarioOptions | None) -> None:
