@@ -455,6 +455,46 @@ async def test_scenarios_of_connections_run_there() -> None:
         assert says in job.rollouts[0].error
 
 
+async def test_another_environment_of_this_process_is_opened_as_one() -> None:
+    """Without a protocol: with its state, its hooks once for all rollouts, and its own connections."""
+    done: list[str] = []
+    server = Server("far")
+    other = Environment("other").connect(to(server), prefix="x")
+    other.initialize(lambda: done.append("up"))
+    other.shutdown(lambda: done.append("down"))
+
+    @other.tool
+    async def through(text: str) -> str:
+        return (await other.call_tool("x_far", text=text)).text
+
+    @other.tool
+    async def hidden() -> str:
+        return "hidden"
+
+    @other.scenario("count", exclude_tools=["hidden"])
+    async def count(word: str):
+        try:
+            answer = yield (await other.call_tool("through", text=word)).text
+            yield float(answer == await other_length(word))
+        finally:
+            done.append("scenario left")
+
+    async def other_length(word: str) -> str:
+        assert (await other.call_tool("hidden")).text == "hidden"
+        return str(len(word))
+
+    env = Environment("near").connect_server(other, prefix="o")
+    scenario(env)
+    calls = [("o_through", {"text": "t"}), ("o_x_far", {}), ("o_hidden", {})]
+    agent = ScriptedAgent(calls, "3")
+    tasks = [env("other:count", word="abc")] * 2
+    job = await run(tasks, agent, kernel=far_kernel(), save=False, max_concurrent=1)
+    assert [(rollout.error, rollout.reward) for rollout in job] == [(None, 1.0)] * 2
+    assert [result.is_error for result in agent.results] == [False, False, True] * 2
+    assert sorted(done) == ["down", "scenario left", "scenario left", "up"]
+    assert server.open == 0
+
+
 # --- opening and closing ----------------------------------------------------------------------------------------------
 
 
@@ -685,7 +725,9 @@ def test_configurations_of_servers_are_read(server: dict[str, Any], options: dic
         (lambda env: env.connect_url("http://x", include="add"), "lists of tool names, got the str 'add'"),
         (lambda env: env.connect_url("http://x", prefix="a b"), "a connection's prefix is"),
         (lambda env: env.connect_openapi({}, base_url="x.test"), "http:// or https://"),
-        (lambda env: env.connect("http://x"), "takes an EnvRef, got str"),
+        (lambda env: env.connect("http://x"), "takes an EnvRef or an Environment, got str"),
+        (lambda env: env.connect(env), "'near' cannot be connected to itself"),
+        (lambda env: env.connect(Environment("b").connect(Environment("c").connect_server(env))), "itself, as 'b'"),
         (lambda env: env.connect(EnvRef("__local__")), "cannot have another connection '__local__'"),
         (lambda env: env.connect_url("http://x").connect_url("http://x"), "give this one a name of its own: alias="),
     ],
@@ -734,9 +776,14 @@ def test_a_fingerprint_holds_while_only_a_secret_changes() -> None:
 
 
 def test_a_fingerprint_covers_an_environment_that_is_connected() -> None:
-    def made(text: str) -> str:
+    def made(tool: str, score: str) -> str:
         other = Environment("other")
-        exec(f"def tool() -> str:\n    return {text!r}\nother.tool(tool)", {"other": other})
-        return Environment("near").connect_server(other).digest()
+        code = f"def tool() -> str:\n    return {tool!r}\nasync def ask():\n    yield '?'\n    yield {score}\n"
+        names: dict[str, Any] = {}
+        exec(code, names)
+        other.tool(names["tool"])
+        other.scenario()(names["ask"])
+        return Environment("near").connect(other).digest()
 
-    assert made("a") == made("a") != made("b")
+    assert made("a", "1.0") == made("a", "1.0")
+    assert len({made("a", "1.0"), made("b", "1.0"), made("a", "0.5"), Environment("near").digest()}) == 4

@@ -13,7 +13,7 @@ from attrs import Attribute, field, frozen
 
 from hud_core.environment.references import public_url, read_servers, title_of
 from hud_core.errors import DefinitionError
-from hud_core.model.task import EnvRef
+from hud_core.model.task import EnvRef, Recipe
 from hud_core.model.tools import Tool
 
 LOCAL = "__local__"
@@ -43,7 +43,10 @@ class Connection:
     """What `Environment.connect` was told."""
 
     name: str
-    ref: EnvRef = field(repr=lambda ref: f"<{ref.backend or 'default'}>")  # its options may hold secrets
+    ref: EnvRef | Recipe = field(
+        repr=lambda ref: f"<{getattr(ref, 'backend', None) or 'default'}>"
+    )  # options are secret
+    """Where it leads: a reference, or another environment of this process."""
     prefix: str | None = field(default=None, validator=_prefix)
     """Comes before each of its tools' names, as ``{prefix}_{tool}``; internal ones, ``_x``, stay as they are."""
     include: frozenset[str] | None = field(default=None, converter=_names)
@@ -71,17 +74,17 @@ class Connects:
     name: str
     connections: dict[str, Connection]
 
-    def connect(self, ref: EnvRef, *, alias: str | None = None, **choices: Unpack[Choices]) -> Self:
-        """Join an environment that lives elsewhere: its tools, and its scenarios as ``{its name}:{scenario}``.
+    def connect(self, ref: EnvRef | Recipe, *, alias: str | None = None, **choices: Unpack[Choices]) -> Self:
+        """Join another environment: its tools, and its scenarios as ``{its name}:{scenario}``.
 
         Args:
-            ref: The environment, and the backend that opens it.
+            ref: Names the environment and the backend that opens it; or an `Environment` of this process.
             alias: The connection's name; that of `ref` by default.
             choices: ``prefix`` for its tools' names; ``include`` and ``exclude`` with the names its tools have there;
                 ``transform``, a function that rewrites a tool, or drops it by returning None.
 
         Raises:
-            DefinitionError: `ref` is no `EnvRef`, the name is taken, or a choice is wrong.
+            DefinitionError: `ref` is neither, the name is taken, or a choice is wrong.
         """
         self._join([_connection(ref, alias, choices)])
         return self
@@ -134,6 +137,8 @@ class Connects:
 
     def connect_server(self, server: object, *, alias: str | None = None, **choices: Unpack[Choices]) -> Self:
         """Join a server object of this process: another environment, an MCP or FastMCP server, a FastAPI app."""
+        if isinstance(server, Connects):
+            return self.connect(server, alias=alias, **choices)
         name = getattr(server, "name", None) or getattr(server, "title", None) or type(server).__name__
         return self.connect(EnvRef(str(name), "mcp", {"object": server}), alias=alias, **choices)
 
@@ -201,6 +206,9 @@ class Connects:
         """Record connections, all of them or none."""
         joined = dict(self.connections)
         for connection in connections:
+            if _leads_to(connection.ref, self):
+                msg = f"environment {self.name!r} cannot be connected to itself, as {connection.name!r} would do"
+                raise DefinitionError(msg)
             if connection.name in joined or connection.name == LOCAL:
                 msg = (
                     f"environment {self.name!r} cannot have another connection {connection.name!r}; "
@@ -211,13 +219,19 @@ class Connects:
         self.connections.update(joined)
 
 
+def _leads_to(ref: EnvRef | Recipe, environment: Connects) -> bool:
+    """Whether an environment is another one, or is connected to it."""
+    inner = ref.connections.values() if isinstance(ref, Connects) else ()
+    return ref is environment or any(_leads_to(connection.ref, environment) for connection in inner)
+
+
 def _only_given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
 def _connection(ref: object, alias: str | None, choices: Choices, siblings: tuple[str, ...] = ()) -> Connection:
-    if not isinstance(ref, EnvRef):
-        msg = f"connect takes an EnvRef, got {type(ref).__name__}; connect_server takes an object of this process"
+    if not isinstance(ref, EnvRef | Connects):
+        msg = f"connect takes an EnvRef or an Environment, got {type(ref).__name__}; connect_server takes other servers"
         raise DefinitionError(msg)
     name = alias or ref.name
     if unknown := choices.keys() - Choices.__annotations__.keys():

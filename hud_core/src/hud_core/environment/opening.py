@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from hud_core.environment.connections import Connection
     from hud_core.environment.live import LiveSession
     from hud_core.environment.session import Session
-    from hud_core.model.task import EnvRef
+    from hud_core.model.task import EnvRef, Recipe
 
-    Opens = Callable[[EnvRef], AbstractAsyncContextManager[Session]]
+    Opens = Callable[[EnvRef | Recipe], AbstractAsyncContextManager[Session]]
 
 CLOSE_SECONDS = 30.0
 """How long a scenario's ``finally`` blocks may take when its rollout is cancelled, and how long a connection's end."""

@@ -92,9 +92,12 @@ def connection_digest(connection: Connection) -> str:
     from hud_core.environment.digests import code_digest, digest
 
     ref = connection.ref
-    parts = [connection.name, ref.name, str(ref.backend), str(connection.prefix)]
+    parts = [connection.name, ref.name, str(connection.prefix)]
     parts += [repr(None if names is None else sorted(names)) for names in (connection.include, connection.exclude)]
-    parts += [f"{key}={_visible(key, value)}" for key, value in sorted(ref.options.items())]
+    if isinstance(ref, EnvRef):
+        parts += [str(ref.backend), *(f"{key}={_visible(key, value)}" for key, value in sorted(ref.options.items()))]
+    else:
+        parts.append(_whole(ref))
     return digest(*parts, code_digest(connection.transform) if connection.transform else "")
 
 
@@ -106,6 +109,14 @@ def _visible(key: str, value: object) -> str:
         return repr(sorted(value)) if isinstance(value, Mapping) else ""
     if key in ("url", "base_url") and isinstance(value, str):
         return public_url(value)
-    if callable(make := getattr(value, "digest", None)):  # an environment
-        return str(make())
+    if callable(getattr(value, "digest", None)):
+        return _whole(value)
     return msgspec.json.encode(value, order="sorted", enc_hook=lambda item: type(item).__qualname__).decode()
+
+
+def _whole(environment: Any) -> str:  # noqa: ANN401  an Environment, which is not known here
+    """Digest an environment with all of its scenarios: any of them may be run over a connection to it."""
+    from hud_core.environment.digests import digest
+
+    scenarios = sorted(environment.scenarios.items())
+    return digest(environment.digest(), *(part for name, handle in scenarios for part in (name, *handle.digests)))

@@ -44,21 +44,21 @@ class Backends:
             UnknownProviderError: No installed plugin provides it.
         """
         env = task.env
-        backend = self._named(env.backend if isinstance(env, EnvRef) else None)
+        backend = self._of(env)
         if isinstance(env, Environment) and not env.connections:
             return backend
         return _Connecting(backend, self.opens)
 
-    def opens(self, ref: EnvRef) -> AbstractAsyncContextManager[Session]:
-        """Open an environment elsewhere, for a connection to it.
+    def opens(self, ref: EnvRef | Recipe) -> AbstractAsyncContextManager[Session]:
+        """Open another environment, for a connection to it.
 
         Raises:
             UnknownProviderError: No installed plugin provides its backend.
         """
-        return _Connecting(self._named(ref.backend), self.opens).open(ref)
+        return _Connecting(self._of(ref), self.opens).open(ref)
 
-    def _named(self, given: str | None) -> Backend:
-        name = given or self._default
+    def _of(self, env: EnvRef | Recipe | None) -> Backend:
+        name = (env.backend if isinstance(env, EnvRef) else None) or self._default
         backend = self._made.get(name)
         if backend is None:
             backend = self._made[name] = self._kernel.backends.create(name)
