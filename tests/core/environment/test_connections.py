@@ -10,12 +10,15 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hud_core import (
     Agent,
     BackendError,
     Cause,
     ConfigError,
+    ConflictResolution,
     Connection,
     DefinitionError,
     Environment,
@@ -26,6 +29,7 @@ from hud_core import (
     evaluate,
     run,
 )
+from hud_core.environment.joined import Route, Source, routed
 from hud_core.environment.opening import Connected
 from hud_core.job.fingerprint import Fingerprints
 from hud_core.model.tools import Tool, ToolCall
@@ -240,6 +244,34 @@ async def test_names_that_no_strategy_settles_are_errors(tools: list[str], trans
     env = Environment("near").connect(to(Server(*tools), "a"), transform=transform).connect(to(Server("both"), "b"))
     with pytest.raises(ConfigError, match=says):
         await names(env)
+
+
+NAMES = st.sampled_from(["a", "b", "_a", "one_a", "two__a", "x"])
+OFFERS = st.dictionaries(st.sampled_from(["one", "two", "three 3"]), st.sets(NAMES), max_size=3)
+
+
+@given(OFFERS, st.sets(NAMES), st.sampled_from(ConflictResolution))
+def test_names_are_given_once_and_lead_where_they_say(
+    offers: dict[str, set[str]], local: set[str], strategy: ConflictResolution
+) -> None:
+    sources = [Source(Connection(name=name, ref=EnvRef(name)), Server()) for name in offers]
+    for source in sources:
+        source.routes = [Route(source.name, Tool(name=name), name) for name in sorted(offers[source.name])]
+    try:
+        routes = routed(local, sources, strategy)
+    except ConfigError:
+        assert strategy in ("prefix", "error")
+        return
+    assert not routes.keys() & local
+    assert all(route.tool.name == name and route.remote in offers[route.source] for name, route in routes.items())
+    assert all(name.startswith("_") == route.remote.startswith("_") for name, route in routes.items())
+    offered = {(source, name) for source, names in offers.items() for name in names}
+    reached = {(route.source, route.remote) for route in routes.values()}
+    assert len(reached) == len(routes)
+    if strategy == "prefix":
+        assert reached == offered
+    else:
+        assert {name for _, name in offered} - local == routes.keys()
 
 
 # --- changes ----------------------------------------------------------------------------------------------------------
@@ -787,3 +819,16 @@ def test_a_fingerprint_covers_an_environment_that_is_connected() -> None:
 
     assert made("a", "1.0") == made("a", "1.0")
     assert len({made("a", "1.0"), made("b", "1.0"), made("a", "0.5"), Environment("near").digest()}) == 4
+
+
+async def test_a_run_that_goes_on_runs_again_what_a_connection_changed(tmp_path: Path) -> None:
+    server = Server("far")
+
+    async def again(**choices: Any) -> int:
+        env = Environment("near").connect(EnvRef("far", "far", {"server": server}), **choices)
+        scenario(env)
+        before = len(server.log)
+        await run(env("ask"), ScriptedAgent(answer="yes"), kernel=far_kernel(), directory=tmp_path, resume=bool(before))
+        return len(server.log) - before
+
+    assert [await again(), await again(), await again(prefix="p"), await again(prefix="p")] == [1, 0, 1, 0]
