@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ import pytest
 from hud_core.errors import BackendError
 from hud_core.model.task import EnvRef
 from hud_core.testing.processes import descendants, is_running
-from hud_mcp.client import opening, stdio
+from hud_mcp.client import http, opening, stdio
 from hud_mcp.client.backend import MCPBackend
 
 PATIENCE = 20.0
@@ -28,6 +29,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def short_of_patience(monkeypatch):
+    monkeypatch.setattr(http, "MAX_MESSAGE", LIMIT)
     monkeypatch.setattr(opening, "MAX_MESSAGE", LIMIT)
     monkeypatch.setattr(stdio, "MAX_MESSAGE", LIMIT)
     monkeypatch.setattr(stdio, "EXIT_SECONDS", 0.3)  # none of these processes ends by itself
@@ -177,3 +179,50 @@ async def test_an_answer_without_an_end_breaks_the_connection_and_says_why(answe
         async with serving(answer) as ref, MCPBackend().open(ref) as session:
             with pytest.raises(BackendError, match=f"'stuck' at http.*{says}"):
                 await session.call_tool("any")
+
+
+# --- REST interfaces --------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def serving_rest(answer):
+    """Serve one operation, answered as a test wants to."""
+
+    async def once(stream):
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream):
+            async with stream:
+                await read_message(stream)
+                await answer(stream)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, once)
+        url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        document = {"openapi": "3.1.0", "servers": [{"url": url}], "paths": {"/x": {"get": {"operationId": "get"}}}}
+        yield EnvRef("rest", "mcp", {"openapi": document, "timeout": 2})
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_rest_answer_without_an_end_is_refused():
+    with anyio.fail_after(PATIENCE):
+        async with serving_rest(giant) as ref, MCPBackend().open(ref) as session:
+            with pytest.raises(BackendError, match=f"'rest' at http.*a message of more than {LIMIT} bytes"):
+                await session.call_tool("get")
+
+
+async def test_rest_calls_do_not_wait_for_each_others_connections():
+    number, arrived, all_here = 130, [], anyio.Event()
+
+    async def meet(stream):
+        arrived.append(1)
+        if len(arrived) == number:
+            all_here.set()
+        await all_here.wait()
+        await stream.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\nhere")
+
+    async def call(session):
+        assert (await session.call_tool("get")).text == "here"
+
+    with anyio.fail_after(PATIENCE):
+        async with serving_rest(meet) as ref, MCPBackend().open(ref) as session, anyio.create_task_group() as tasks:
+            for _ in range(number):
+                tasks.start_soon(call, session)

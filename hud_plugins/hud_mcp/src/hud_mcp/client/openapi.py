@@ -15,6 +15,7 @@ from hud_core.model.content import AudioContent, ImageContent, ResourceContent, 
 from hud_core.model.tools import ToolResult
 from hud_mcp.client.apps import document_of
 from hud_mcp.client.documents import fetch_document, read_document
+from hud_mcp.client.http import bound, limits
 from hud_mcp.client.operations import WrongArgumentsError, read_operations
 from hud_mcp.client.options import expand, headers_of
 
@@ -121,7 +122,14 @@ class OpenAPISession(Session):
 
     def _client(self, base_url: str, **how: Any) -> httpx2.AsyncClient:
         timeout = httpx2.Timeout(self._target.timeout, connect=self._target.connect_timeout)
-        return httpx2.AsyncClient(base_url=base_url, headers=headers_of(self._target), timeout=timeout, **how)
+        return httpx2.AsyncClient(
+            base_url=base_url,
+            headers=headers_of(self._target),
+            timeout=timeout,
+            limits=limits(),
+            event_hooks={"response": [bound]},
+            **how,
+        )
 
     async def _described(self) -> tuple[Mapping[str, Any], str]:
         """Give the document, and where its server is.

@@ -9,11 +9,11 @@ import anyio
 import httpx2
 
 from hud_core.errors import BackendError, ConfigError, HudError, describe
+from hud_mcp.client.http import bound, limits
 from hud_mcp.client.options import MAX_MESSAGE
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
 
     from mcp.client._transport import Transport
     from mcp.server import Server
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hud_mcp.client.options import Target
     from hud_mcp.client.stdio import StdioTransport
 
-KEEP_SECONDS = 3.0
-"""How long an unused connection is kept: less than servers do, often 5 s, so that no call meets one that is closing."""
 MAX_BODY = 2000
 """Characters of a refusal's body that messages show."""
 _REFUSED = (401, 403)
@@ -113,17 +111,14 @@ class HttpLink(Link):
             verify=context,
             # Reading has no limit here: a response may take as long as its request, which has one.
             timeout=httpx2.Timeout(target.connect_timeout, read=None),
-            # As many as there are calls at once: none waits for another's connection.
-            limits=httpx2.Limits(keepalive_expiry=KEEP_SECONDS),
-            event_hooks={"response": [self._look]},
+            limits=limits(),
+            event_hooks={"response": [bound, self._look]},
         )
         transport = streamable_http_client(target.value, http_client=self._client, max_sse_event_size=MAX_MESSAGE)
         super().__init__(_Closing(self._client, transport))
 
     async def _look(self, response: httpx2.Response) -> None:
         self.status = response.status_code
-        if not response.headers.get("content-type", "").startswith("text/event-stream"):  # the SDK bounds its events
-            response.stream = _Bounded(response.stream)
         if response.is_success:
             self._refusal = ""
             return
@@ -135,29 +130,6 @@ class HttpLink(Link):
     def account(self) -> str:
         """Say what the server answered last, if it was a refusal."""
         return self._refusal
-
-
-class _Bounded(httpx2.AsyncByteStream):
-    """A response that breaks when it is larger than a message may be. No generator: see `stdio._Lines`."""
-
-    def __init__(self, stream: Any) -> None:  # noqa: ANN401  of the two kinds of streams that responses have, one
-        self._stream = stream
-        self._left = MAX_MESSAGE
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        self._chunks = aiter(self._stream)
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk: bytes = await anext(self._chunks)
-        self._left -= len(chunk)
-        if self._left < 0:
-            msg = f"a message of more than {MAX_MESSAGE} bytes"
-            raise httpx2.ReadError(msg)
-        return chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
 
 
 class _Closing:
