@@ -11,6 +11,7 @@ from hud_core.environment.environment import run_hooks
 from hud_core.errors import BackendError, ConfigError, SetupError, describe
 from hud_core.job.backends import connected
 from hud_core.log import logger
+from hud_mcp.server.asking import current_caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,7 @@ class Edition:
             self._unused.set()
 
     async def _live(self, *, task_status: TaskStatus[None]) -> None:
+        current_caller.set(None)  # the client whose request came first has no part in what lives as long as the server
         # One scope around everything: what initialize functions leave open, shutdown functions close inside the same.
         with anyio.CancelScope() as scope:
             await self._initialise()

@@ -146,6 +146,7 @@ class Episode:
             self._outcome = await self.session.grade(self.answer)
         except Exception as error:  # noqa: BLE001  the scenario's mistake is told to whoever reads the grade
             self._outcome = error
+        current_caller.set(None)
         self._is_driving = False
 
     async def _close(self) -> None:
