@@ -305,6 +305,12 @@ async def test_prompts_and_resources_ask(mode, asked):
         assert (await client.read_resource("cafe://bill")).contents[0].text == "One tea."
 
 
+@pytest.mark.parametrize("form", [str, int, list, {"type": "string"}])
+async def test_a_form_needs_fields(form):
+    with pytest.raises(ConfigError, match="elicit asks for a form, which has fields"):
+        await elicit("What?", form)
+
+
 # --- nobody to ask ----------------------------------------------------------------------------------------------------
 
 

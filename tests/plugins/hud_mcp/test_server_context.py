@@ -172,6 +172,20 @@ async def test_nothing_is_unpickled_before_the_secret_is_proved(path, tmp_path):
     assert not mark.exists()
 
 
+async def test_a_caller_that_does_not_go_on_after_its_proof_harms_nobody(path):
+    def use():
+        from multiprocessing.connection import Client, answer_challenge
+
+        for payload in (b"no challenge", b"", b"x" * 300):
+            with Client(str(path), "AF_UNIX") as connection:
+                answer_challenge(connection, path.with_name("x.sock.key").read_bytes())
+                connection.send_bytes(payload)
+                rest(connection)
+        return attach_context(path).later(6)
+
+    assert await serving(path, use) == 6
+
+
 async def test_a_secret_of_ones_own(path):
     assert await serving(path, lambda: attach_context(path, b"ours").later(2), authkey=b"ours") == 2
     assert not path.with_name("x.sock.key").exists()

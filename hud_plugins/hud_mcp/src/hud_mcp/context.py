@@ -145,17 +145,22 @@ def serve_context(
 
 async def _serve(connection: Connection, key: bytes, context: object) -> None:
     """Answer one caller until it leaves."""
-    with connection, suppress(EOFError, OSError, AuthenticationError):
-        await anyio.to_thread.run_sync(_authenticate, connection, key, abandon_on_cancel=True)
-        while True:
+    with connection, suppress(EOFError, OSError):
+        is_known = await anyio.to_thread.run_sync(_authenticate, connection, key, abandon_on_cancel=True)
+        while is_known:
             await anyio.wait_readable(connection)
             answer = await _answer(context, connection)
             await anyio.to_thread.run_sync(_send, connection, answer, abandon_on_cancel=True)
 
 
-def _authenticate(connection: Connection, key: bytes) -> None:
-    deliver_challenge(connection, key)
-    answer_challenge(connection, key)
+def _authenticate(connection: Connection, key: bytes) -> bool:
+    """Let a caller prove that it knows the secret, and prove it to the caller."""
+    try:
+        deliver_challenge(connection, key)
+        answer_challenge(connection, key)
+    except Exception:  # noqa: BLE001  protects the server from whatever a stranger sends instead
+        return False
+    return True
 
 
 async def _answer(context: object, connection: Connection) -> tuple[bool, object]:

@@ -166,10 +166,15 @@ async def elicit(message: str, form: type | Mapping[str, Any], *, key: str | Non
 
     Raises:
         ToolError: Nobody can be asked: no client called, or it has no forms; or the answer does not fit the form.
+        ConfigError: The form has no fields.
         DefinitionError: The type has no JSON form.
     """
     codec = TypeCodec("elicit", form) if isinstance(form, type) else None
-    schema = dict(form) if not isinstance(form, type) else _flat((codec and codec.schema) or {})
+    whole = form if not isinstance(form, type) else (codec and codec.schema) or {}
+    if "properties" not in whole:
+        msg = f"elicit asks for a form, which has fields: give a dataclass or an object's schema, not {form!r}"
+        raise ConfigError(msg)
+    schema = dict(whole) if codec is None else _flat(whole)
     request = types.ElicitRequest(params=types.ElicitRequestFormParams(message=message, requested_schema=schema))
     answer = await _asked("elicit").ask(request, ELICITATION, key)
     if not isinstance(answer, types.ElicitResult):

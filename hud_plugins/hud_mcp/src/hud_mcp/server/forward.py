@@ -70,6 +70,7 @@ class Forward:
     async def _ask(self, replica: str, relay: _Relay, body: bytes, headers: list[tuple[str, str]]) -> None:
         address = self._store.find(replica)
         if address is None:
+            await self._drop(replica)
             await relay.fail(_GONE)
             return
         client = self._client(replica, address)
@@ -77,9 +78,15 @@ class Forward:
             async with client.stream("POST", address.url, content=body, headers=headers) as answer:
                 await relay.pass_back(answer)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            await self._drop(replica)
             await relay.fail(_GONE)
         except httpx2.TransportError as error:
             await relay.fail(f"the replica that holds the episode broke off ({type(error).__name__}: {error})")
+
+    async def _drop(self, replica: str) -> None:
+        """Forget a replica that is gone; one that comes back under its name is connected to anew."""
+        if (client := self._clients.pop(replica, None)) is not None:
+            await client.aclose()
 
     def _client(self, replica: str, address: Address) -> httpx2.AsyncClient:
         if replica not in self._clients:
