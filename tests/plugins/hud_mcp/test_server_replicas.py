@@ -153,6 +153,25 @@ async def test_progress_comes_through_another_replica(pair):
             assert seen == [(1, 2, "one"), (2, 2, "two")]
 
 
+async def test_many_long_calls_do_not_keep_others_from_a_replica(pair, tmp_path):
+    async with Client(f"http://127.0.0.1:{pair[0]}/mcp") as first:
+        prompt = await first.get_prompt("letters:where", {"expected": ""})
+    meta = {"hud/episode": prompt.meta["hud/episode"]}
+    limits = httpx2.Limits(max_connections=None)
+    async with httpx2.AsyncClient(limits=limits, timeout=60) as http, anyio.create_task_group() as tasks:
+        transport = streamable_http_client(f"http://127.0.0.1:{pair[1]}/mcp", http_client=http)
+        async with Client(transport) as client:
+            for number in range(120):
+                call = {"file": str(tmp_path / str(number))}
+                tasks.start_soon(lambda call=call: client.call_tool("wait", call, meta=meta))
+            with anyio.fail_after(60):
+                while len(list(tmp_path.iterdir())) < 120:
+                    await anyio.sleep(0.05)
+                result = await client.call_tool("pid", {}, meta=meta)
+            assert result.content[0].text == prompt.messages[0].content.text
+            tasks.cancel_scope.cancel()
+
+
 async def test_a_call_that_asks_goes_on_where_it_began(pair):
     async def fill_in(context, params):
         return types.ElicitResult(action="accept", content={"name": params.message})

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FORWARDED = "hud-forwarded"
 """The header of a request that was passed on: it is answered where it arrives, whatever its handle says."""
 CONNECT_SECONDS = 5.0
+_LIMITS = httpx2.Limits(max_connections=None, keepalive_expiry=2.0)
+"""Calls may take long, any number of them; and a connection is given up before the other side, after 5 s, does so."""
 _OF_ONE_HOP = frozenset(
     ("connection", "content-length", "date", "host", "keep-alive", "server", "transfer-encoding", "upgrade")
 )
@@ -91,7 +93,7 @@ class Forward:
     def _client(self, replica: str, address: Address) -> httpx2.AsyncClient:
         if replica not in self._clients:
             path = None if address.socket is None else str(address.socket)
-            transport = httpx2.AsyncHTTPTransport(uds=path, trust_env=False)
+            transport = httpx2.AsyncHTTPTransport(uds=path, trust_env=False, limits=_LIMITS)
             # No deadline for the answer: a tool may take its time, and clients leave when they have waited enough.
             timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)
             self._clients[replica] = httpx2.AsyncClient(transport=transport, timeout=timeout, trust_env=False)
