@@ -361,7 +361,7 @@ async def test_more_calls_at_once_than_a_pool_has_connections():
         return len(arrived)
 
     async with over_http(EnvironmentServer(env)) as url:
-        ref = EnvRef("letters", "mcp", {"url": url, "connect_timeout": 2})
+        ref = EnvRef("letters", "mcp", {"url": url, "connect_timeout": 5})
         async with MCPBackend().open(ref) as session, anyio.create_task_group() as tasks:
             with anyio.fail_after(PATIENCE):
                 for _ in range(number):
