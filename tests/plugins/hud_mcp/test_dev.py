@@ -450,7 +450,7 @@ def test_one_task_is_opened(project: Path) -> None:
     assert done.stdout.splitlines()[-1] == "reward 1.000"
     assert "How many r in strawberry?" in done.stderr
     assert "unknown tool 'nix'; there are get_version" in done.stderr
-    assert "what is 'get_version {'" in done.stderr
+    assert "the arguments of get_version are no JSON: " in done.stderr
 
 
 def test_a_task_may_be_left_ungraded(project: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HELP = """\
   TOOL {"argument": value}   call a tool; without arguments, just its name
   tools                      list the tools"""
-_CALL = re.compile(r"(?:call\s+)?([\w.-]+)\s*(\{.*\})?", re.DOTALL)
+_CALL = re.compile(r"(?:call\s+)?([\w.-]+)\s*(\{.*)?", re.DOTALL)
 
 
 class HasTools(Protocol):
