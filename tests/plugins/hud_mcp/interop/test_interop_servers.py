@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -147,3 +148,21 @@ async def test_the_memory_server_works(peers: Any, tmp_path: Path) -> None:
         created = await session.call_tool("create_entities", entities=[entity])
         assert not created.is_error, created.text
         assert "three r" in (await session.call_tool("read_graph")).text
+
+
+def test_what_servers_offer_is_analyzed(peers: Any, hud_dev: list[str], tmp_path: Path) -> None:
+    scripts = {"everything": ["stdio"], "filesystem": [str(tmp_path)], "memory": []}
+    servers: dict[str, dict[str, Any]] = {}
+    for name, words in scripts.items():
+        program, *args = peers.node(f"{PACKAGES}/server-{name}/dist/index.js", *words)
+        servers[name] = {"command": program, "args": args, "env": peers.environment}
+    config = tmp_path / "mcp.json"
+    config.write_text(json.dumps({"mcpServers": servers}), "utf-8")
+    ran = peers.run([hud_dev[0], "analyze", "--config", str(config), "--format", "json"])
+    assert ran.returncode == 0, ran.stderr
+    everything, files, memory = json.loads(ran.stdout)["servers"]
+    assert "echo" in {tool["name"] for tool in everything["tools"]}
+    assert "simple-prompt" in {prompt["name"] for prompt in everything["prompts"]}
+    assert all(everything[kind] for kind in ("resources", "templates"))
+    assert "read_text_file" in {tool["name"] for tool in files["tools"]}
+    assert "read_graph" in {tool["name"] for tool in memory["tools"]}
