@@ -39,31 +39,31 @@ class AdoptedServer(Environment):
         super().__init__(server.name, getattr(server, "instructions", None))
         self.server = server
         target = read_target(EnvRef(self.name, "mcp", {"object": server}))
-        self._connection = Connection(ObjectOpener(target, server_of(target, None)))
-        self.initialize(self._begin)
-        self.shutdown(self._end)
+        self._way = Connection(ObjectOpener(target, server_of(target, None)))
+        self.initialize(self._join_server)
+        self.shutdown(self._leave_server)
 
-    async def _begin(self) -> None:
-        await self._connection.__aenter__()
+    async def _join_server(self) -> None:
+        await self._way.__aenter__()
         try:
-            tools = MCPTools(self._connection)
+            tools = MCPTools(self._way)
             self.tool_functions.update({tool.name: _Tool(tool, tools) for tool in await tools.list_tools()})
-            await self._connection.ask(self._publish)
+            await self._way.ask(self._publish_server)
         except BaseException as error:
-            await self._connection.__aexit__(type(error), error, None)
+            await self._way.__aexit__(type(error), error, None)
             raise
 
-    async def _end(self) -> None:
-        await self._connection.__aexit__(None, None, None)
+    async def _leave_server(self) -> None:
+        await self._way.__aexit__(None, None, None)
 
-    async def _publish(self, client: Client) -> None:
+    async def _publish_server(self, client: Client) -> None:
         told = published(self)
         for prompt in await everything(client, "prompts"):
-            told.prompts[prompt.name] = _prompt(prompt, self._connection)
+            told.prompts[prompt.name] = _prompt(prompt, self._way)
         for resource in await everything(client, "resources"):
-            told.resources[resource.uri] = _resource(resource, resource.uri, self._connection)
+            told.resources[resource.uri] = _resource(resource, resource.uri, self._way)
         for template in await everything(client, "resource_templates"):
-            told.resources[template.uri_template] = _resource(template, template.uri_template, self._connection)
+            told.resources[template.uri_template] = _resource(template, template.uri_template, self._way)
 
 
 class _Tool(ToolFunction):
