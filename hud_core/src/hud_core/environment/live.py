@@ -82,8 +82,10 @@ class LiveSession(Session):
             return await self._set_up_elsewhere(scenario, args)
         if self._joined is None:
             raise ConfigError(_unopened(self._environment))
-        _check_variables(handle)
-        _check_sources(handle, self._environment)
+        if handle.options.required_env_vars:
+            _check_variables(handle)
+        if handle.options.exclude_sources:
+            _check_sources(handle, self._environment)
         self._tools.hide(handle.options)
         self._scenario = handle
         self._generator = handle.function(**handle.signature.bind(args))

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from hud_core.environment.session import ToolFilter
 from hud_core.errors import HudError
-from hud_core.job.backends import Backends
+from hud_core.job.backends import CLOSE_SECONDS, Backends
 from hud_core.job.contestants import make_contestants
 from hud_core.job.fingerprint import Decision, Fingerprints, compare
 from hud_core.job.plan import Unit, Units, rollout_id
@@ -57,6 +57,7 @@ class Runner:
         self.contestants: list[Contestant] = make_contestants(spec)
         self._shown = ToolFilter(spec.allowed_tools, spec.disallowed_tools)
         self._sinks = Sinks(spec.sinks)
+        self._publish = self._sinks.publish if spec.sinks else None
         self._watch = Watch(spec.timeouts)
         self._fingerprints = Fingerprints()
         self._records: dict[tuple[int, int, int], Rollout] = {}
@@ -79,6 +80,8 @@ class Runner:
             async with anyio.create_task_group() as background:
                 self._sinks.start(background)
                 background.start_soon(self._watch.run, name="watch")
+                if self.directory is not None:
+                    background.start_soon(self._keep_synced, self.directory, name="run directory")
                 self._sinks.publish(self._job_started())
                 try:
                     await self._run_workers()
@@ -96,14 +99,9 @@ class Runner:
         count = self.spec.max_concurrent
         if self.progress.total is not None:
             count = min(count, self.progress.total)
-        with anyio.CancelScope() as scope:
-            self.control.bind(scope)
-            async with anyio.create_task_group() as tasks:
-                if self.directory is not None:
-                    tasks.start_soon(self._keep_synced, self.directory, name="run directory")
-                async with anyio.create_task_group() as workers:
-                    workers.start_soon(self._work, workers, count - 1, name="worker")
-                tasks.cancel_scope.cancel()
+        async with anyio.create_task_group() as workers:
+            self.control.bind(workers.cancel_scope)
+            workers.start_soon(self._work, workers, count - 1, name="worker")
 
     async def _work(self, workers: TaskGroup, more: int) -> None:
         """Take units until there are none, in a new cancel scope after each rollout that took too long.
@@ -154,8 +152,7 @@ class Runner:
             self._keep(unit, earlier.rollout())
             self.progress.reused += 1
             return None
-        publish = self._sinks.publish if self._sinks else None
-        rollout = RolloutRun(unit, name, self.job_id, contestant, fingerprint=fingerprint, publish=publish)
+        rollout = RolloutRun(unit, name, self.job_id, contestant, fingerprint=fingerprint, publish=self._publish)
         self._live[name] = rollout
         self.progress.running += 1
         return rollout
@@ -170,8 +167,8 @@ class Runner:
             self._records[unit.index, unit.agent, unit.repeat] = record
 
     def _finish(self, rollout: RolloutRun, record: Rollout) -> None:
-        if self._sinks:
-            self._sinks.publish(RolloutFinished(rollout=record.id, record=record, time=time.time()))
+        if self._publish is not None:
+            self._publish(RolloutFinished(rollout=record.id, record=record, time=time.time()))
         if self.directory is not None:
             self.directory.append_events(rollout.recorder.pending)
             self.directory.append_rollout(record)
@@ -202,7 +199,8 @@ class Runner:
         await self._sinks.aclose()
         ours = [contestant.agent for contestant in self.contestants if contestant.is_ours]
         self._warnings += await self._backends.aclose(ours)
-        await self._units.aclose()
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await self._units.aclose()
 
     def _job_started(self) -> JobStarted:
         agents = tuple(contestant.key for contestant in self.contestants)

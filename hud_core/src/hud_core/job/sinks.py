@@ -85,9 +85,6 @@ class Sinks:
     def __init__(self, sinks: tuple[ResultSink, ...]) -> None:
         self._queues = [SinkQueue(sink) for sink in sinks]
 
-    def __bool__(self) -> bool:
-        return bool(self._queues)
-
     def start(self, tasks: TaskGroup) -> None:
         """Start handing events over."""
         for queue in self._queues:
