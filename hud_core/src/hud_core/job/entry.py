@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hud_core.entrypoints import installed_version
 from hud_core.errors import ConfigError
 from hud_core.interfaces import Agent
 from hud_core.job.control import JobControl
@@ -127,10 +126,12 @@ def _open(path: Path, spec: JobSpec, runner: Runner) -> tuple[RunDirectory, dict
 def _manifest(spec: JobSpec, runner: Runner) -> dict[str, Any]:
     import time
 
+    from hud_core import __version__
+
     return {
         "id": runner.job_id,
         "name": spec.name,
-        "hud_core": installed_version("hud-core"),
+        "hud_core": __version__,
         "started": time.time(),
         "source": spec.tasks if isinstance(spec.tasks, str) else None,
         "agents": [
