@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-    from anyio.abc import TaskGroup, TaskStatus
+    from anyio.abc import TaskGroup
 
     from hud_core.environment.connections import Connection
     from hud_core.environment.live import LiveSession
@@ -43,6 +43,7 @@ class Connected:
         self._connections = session.environment.connections
         self._opens = opens
         self._sessions: dict[str, Session] = {}
+        self._opened = anyio.Event()
         self._closing = anyio.Event()
         self._group: TaskGroup | None = None
 
@@ -58,7 +59,10 @@ class Connected:
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         try:
-            await self._open(self._group)
+            # Not by `start`: where that is cancelled, it waits for a task that may be open and shielded by then.
+            for connection in self._connections.values():
+                self._group.start_soon(self._hold, connection)
+            await self._opened.wait()
             await self._session.join({name: self._sessions[name] for name in self._connections})
         except BaseException as error:
             await self._end(error)
@@ -89,16 +93,7 @@ class Connected:
             raise
         return await self._end(error)
 
-    async def _open(self, group: TaskGroup) -> None:
-        try:
-            async with anyio.create_task_group() as opening:
-                for connection in self._connections.values():
-                    opening.start_soon(group.start, self._hold, connection)
-        except BaseExceptionGroup as failures:
-            first = _first(failures)
-            raise first from first.__cause__
-
-    async def _hold(self, connection: Connection, *, task_status: TaskStatus[None]) -> None:
+    async def _hold(self, connection: Connection) -> None:
         """Hold one connection open until the session is closing; from then on it has a deadline."""
         what = f"connection {connection.name!r} of environment {self._session.environment.name!r}"
         scope = anyio.CancelScope()
@@ -107,7 +102,8 @@ class Connected:
                 async with self._opens(connection.ref) as session:
                     self._sessions[connection.name] = session
                     scope.shield = True  # a rollout that is cancelled still cleans up over it
-                    task_status.started()
+                    if len(self._sessions) == len(self._connections):
+                        self._opened.set()
                     await self._closing.wait()
                     scope.deadline = anyio.current_time() + CLOSE_SECONDS
         except Exception as error:
