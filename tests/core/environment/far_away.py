@@ -25,6 +25,7 @@ class Server:
         self.revision = 0 if tells_changes else None
         self.fails: Exception | None = None
         self.opening = 0.0
+        self.opens_whatever_happens = False
         self.open = 0
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.listed = 0
@@ -90,7 +91,8 @@ class FarBackend(Backend):
     @asynccontextmanager
     async def open(self, ref: Any, *, seed: int | None = None) -> AsyncIterator[Session]:
         server: Server = ref.options["server"]
-        await anyio.sleep(server.opening)
+        with anyio.CancelScope(shield=server.opens_whatever_happens):
+            await anyio.sleep(server.opening)
         if server.fails is not None:
             raise server.fails
         server.open += 1

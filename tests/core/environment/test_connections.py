@@ -582,6 +582,17 @@ async def test_opening_that_takes_too_long_ends_with_the_phase() -> None:
     assert rollout.cause is Cause.TIMEOUT
 
 
+async def test_a_rollout_that_is_cancelled_ends_though_a_connection_goes_on_to_open() -> None:
+    stubborn = Server("far")
+    stubborn.opening, stubborn.opens_whatever_happens = 0.05, True
+    env = connected_to(stubborn=stubborn, quick=Server("far"))
+    scenario(env)
+    with anyio.move_on_after(0.02) as limit:
+        await one(env)
+    assert limit.cancelled_caught
+    assert stubborn.log == ["closed"]
+
+
 async def test_a_connection_that_is_lost_takes_the_rollout_with_it() -> None:
     server = Server("far")
 
