@@ -13,7 +13,7 @@ import hud_core
 
 HERE = {
     "hud": ["Environment", "EvalContext", "eval", "instrument", "run", "Job", "Task", "__version__"],
-    "hud.environment": ["Environment", "ConflictResolution", "EnvConfig", "ScenarioHandle"],
+    "hud.environment": ["Environment", "ConflictResolution", "Connection", "Connector", "EnvConfig", "ScenarioHandle"],
     "hud.eval": ["Task", "EvalContext", "EvalBatch"],
     "hud.eval.task": ["Task", "TaskAgentConfig"],
     "hud.eval.context": ["EvalContext"],
