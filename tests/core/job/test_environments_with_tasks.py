@@ -173,6 +173,6 @@ async def test_they_are_torn_down_when_the_caller_drives(where, kernel):
 
 async def test_opening_that_takes_too_long_is_told_to_the_caller_who_drives(kernel):
     Connected.opening = 5.0
-    with pytest.raises(TimeoutError, match="opening the environment took longer"):
+    with pytest.raises(TimeoutError, match="phase 'open' took longer"):
         async with evaluate(trouble.task(), kernel=kernel, timeouts=Timeouts(open=0.1)):
             pytest.fail("it never opened")

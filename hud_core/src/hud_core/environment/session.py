@@ -58,6 +58,12 @@ class Session(ABC):
             GraderError: The scenario gave no score, or one that is not finite.
         """
 
+    async def aclose(self) -> None:
+        """End the scenario that was set up: its ``finally`` blocks run now, in the task that drives the session.
+
+        Does nothing where they run elsewhere, and closing the session ends them. May be called again.
+        """
+
     async def list_scenarios(self) -> Sequence[str] | None:
         """List the scenarios that can be set up, as ``environment:scenario``; None when the session cannot tell."""
         return None

@@ -48,8 +48,9 @@ class Attempt:
     """The phases of one attempt, all of them in one task: `open`, `setup`, `ask`, `grade`, `close`.
 
     The deadline moves with the phase; a `Watch` sees to it, and calls `expire`. The environment is opened and closed in
-    the cancel scope of the caller; setup, agent and grade run in one of their own inside it. So an environment may hold
-    a task group open from beginning to end, as connections do, and a phase that is cancelled leaves it to be closed.
+    the cancel scope of the caller; setup, agent and grade run in one of their own inside it, and so does the end of
+    the scenario. So an environment may hold a task group open from beginning to end, as connections do, and so may a
+    scenario; a phase that is cancelled leaves them to be closed.
 
     Args:
         task: What is attempted.
@@ -129,13 +130,17 @@ class Attempt:
             try:
                 with anyio.CancelScope() as scope:
                     self._inner = scope
-                    await self.setup()
-                    self.submit(await self.ask(agent, shown, max_steps=max_steps))
-                    self._inner = scope
-                    await self.grade()
-                self.failure = self.late() if scope.cancelled_caught else None
-            except Exception as error:  # noqa: BLE001  a rollout's error is its outcome, never its siblings'
-                self.failure = failure_of(error, self.phase)
+                    try:
+                        await self.setup()
+                        self.submit(await self.ask(agent, shown, max_steps=max_steps))
+                        self._inner = scope
+                        await self.grade()
+                    except Exception as error:  # noqa: BLE001  a rollout's error is its outcome, never its siblings'
+                        self.failure = failure_of(error, self.phase)
+                    finally:
+                        if scope.cancel_called and self.evaluation is None:
+                            self.failure = self.late()
+                        await self.end(scope)
             except BaseException as error:  # cancellation, from outside or by the environment's own task group
                 self._inner = None
                 await self.close(error)
@@ -239,6 +244,24 @@ class Attempt:
         self.evaluation = evaluation
         self._recorder.add(Graded(rollout=self._recorder.rollout, evaluation=evaluation, time=time.time()))
         return evaluation
+
+    async def end(self, scope: anyio.CancelScope) -> None:
+        """End the scenario, whatever happened, within the deadline for closing. What fails here changes no outcome.
+
+        Args:
+            scope: The innermost cancel scope, the one that setup ran in: begun and ended in the same, a scenario may
+                hold a task group open from its first yield to its last.
+        """
+        was_cancelled = scope.cancel_called
+        self._inner, self.deadline, scope.shield = scope, time.monotonic() + self._timeouts.close, True
+        try:
+            await self._live().aclose()
+        except Exception as problem:  # noqa: BLE001  the scenario's own code: anything
+            self._log(f"teardown failed: {describe(problem)}{_place(problem)}")
+        except BaseException:
+            if scope.cancel_called and not was_cancelled:
+                self._log("teardown of the scenario took too long and was given up")
+            raise
 
     async def close(self, error: BaseException | None = None) -> None:
         """Tear the environment down, whatever happened, within the deadline for it.

@@ -73,7 +73,7 @@ class EvalContext(anyio.AsyncContextManagerMixin):
         self.result: Rollout | None = None
         """The rollout's record, once the block has been left."""
         self._recorder = Recorder(self.trace_id)
-        self._scope = anyio.CancelScope()
+        self._scope, self._inner = anyio.CancelScope(), anyio.CancelScope()
         self._attempt = Attempt(
             task, backend, self._recorder, self._scope, timeouts=timeouts, kernel=kernel, label=task.label
         )
@@ -140,10 +140,12 @@ class EvalContext(anyio.AsyncContextManagerMixin):
 
         Raises:
             GraderError: Nothing was submitted, or the scenario gave no score.
+            One that takes too long ends the block, which raises TimeoutError.
         """
         if self._attempt.evaluation is None:
-            with anyio.fail_after(self._timeouts.grade):
-                await self._attempt.grade()
+            self._allow(self._timeouts.grade)
+            await self._attempt.grade()
+            self._allow(None)
         evaluation = self._attempt.evaluation
         assert evaluation is not None  # noqa: S101  `Attempt.grade` sets it or raises
         self.reward = evaluation.reward
@@ -168,12 +170,8 @@ class EvalContext(anyio.AsyncContextManagerMixin):
         token = current_recorder.set(self._recorder)
         try:
             with self._scope as scope:
-                async with self._opened(scope):
-                    with anyio.fail_after(self._timeouts.setup):
-                        await self._attempt.setup()
+                async with self._opened(scope), self._begun():
                     yield self
-                    if self._attempt.answer is not None:
-                        await self.grade()
             self._check_time(scope)
         except BaseException as error:
             self.error = error
@@ -184,7 +182,30 @@ class EvalContext(anyio.AsyncContextManagerMixin):
 
     def _check_time(self, scope: anyio.CancelScope) -> None:
         if scope.cancelled_caught and self._attempt.session is None:
-            raise TimeoutError(f"opening the environment took longer than {self._timeouts.open:g} s")
+            raise self._attempt.late().error
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[None]:
+        """Begin the scenario, and end it after the block, in one cancel scope: see `Attempt.end`."""
+        is_late = False
+        with self._inner as inner:
+            try:
+                self._allow(self._timeouts.setup)
+                await self._attempt.setup()
+                self._allow(None)
+                yield
+                if self._attempt.answer is not None:
+                    await self.grade()
+            finally:
+                is_late = inner.cancel_called
+                self._allow(self._timeouts.close)
+                await self._attempt.end(inner)
+        if is_late:
+            raise self._attempt.late().error
+
+    def _allow(self, seconds: float | None) -> None:
+        """Set how long the phase that begins may take; None is for ever."""
+        self._inner.deadline = math.inf if seconds is None else anyio.current_time() + seconds
 
     @asynccontextmanager
     async def _opened(self, scope: anyio.CancelScope) -> AsyncIterator[None]:

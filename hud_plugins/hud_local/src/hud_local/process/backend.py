@@ -57,7 +57,7 @@ class ProcessBackend(Backend):
         except BaseException:
             await self._close_quietly(session)
             raise
-        await session.aclose(self._grace)
+        await session.finish(self._grace)
 
     async def _open(self, ref: Recipe | EnvRef, seed: int | None) -> ProcessSession:
         server = await self._server(sources_of(ref))
@@ -69,7 +69,7 @@ class ProcessBackend(Backend):
     async def _close_quietly(self, session: ProcessSession) -> None:
         """Close a session whose rollout has an error already, which must not be replaced."""
         try:
-            await session.aclose(self._grace)
+            await session.finish(self._grace)
         except RolloutError as error:
             log_line(f"teardown failed: {describe(error)}", source="teardown")
 

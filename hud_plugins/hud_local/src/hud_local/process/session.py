@@ -114,7 +114,7 @@ class ProcessSession(Session):
         """Send the answer to the scenario in the child and read its score."""
         return decode_evaluation(await self._link.ask("grade", encode(answer)))
 
-    async def aclose(self, grace: float) -> None:
+    async def finish(self, grace: float) -> None:
         """Have the child tear down and end; kill it, with all that it started, when that takes longer than `grace`.
 
         Raises:
