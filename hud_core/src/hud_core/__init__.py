@@ -186,14 +186,13 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from hud_core.entrypoints import installed_version
+        from hud_core.entrypoints import own_version
 
-        value: object = installed_version("hud-core")
-    elif name in _MODULES:
-        value = getattr(importlib.import_module(f"hud_core.{_MODULES[name]}"), name)
-    else:
+        return own_version()
+    if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
+    value: object = getattr(importlib.import_module(f"hud_core.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

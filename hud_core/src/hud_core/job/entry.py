@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hud_core.entrypoints import own_version
 from hud_core.errors import ConfigError
 from hud_core.interfaces import Agent
 from hud_core.job.control import JobControl
@@ -126,12 +127,10 @@ def _open(path: Path, spec: JobSpec, runner: Runner) -> tuple[RunDirectory, dict
 def _manifest(spec: JobSpec, runner: Runner) -> dict[str, Any]:
     import time
 
-    from hud_core import __version__
-
     return {
         "id": runner.job_id,
         "name": spec.name,
-        "hud_core": __version__,
+        "hud_core": own_version(),
         "started": time.time(),
         "source": spec.tasks if isinstance(spec.tasks, str) else None,
         "agents": [
