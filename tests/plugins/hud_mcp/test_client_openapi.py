@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from email.parser import BytesParser
+from urllib.parse import parse_qs
 
 import anyio
 import pytest
@@ -33,6 +35,7 @@ DOCUMENT = {
                     {"name": "X-Trace", "in": "header", "schema": {"type": "string"}},
                     {"name": "session", "in": "cookie", "schema": {"type": "string"}},
                     {"name": "id", "in": "query", "schema": {"type": "string"}},
+                    {"name": "filter", "in": "query", "content": {"application/json": {"schema": {"type": "object"}}}},
                 ],
             },
         },
@@ -50,7 +53,26 @@ DOCUMENT = {
                 "requestBody": {
                     "content": {
                         "application/x-www-form-urlencoded": {
-                            "schema": {"type": "object", "properties": {"a": {}, "b": {}}}
+                            "schema": {"type": "object", "properties": {"a": {}, "b": {}, "c": {}, "d": {}}}
+                        }
+                    }
+                },
+            }
+        },
+        "/upload": {
+            "post": {
+                "operationId": "upload",
+                "requestBody": {
+                    "content": {
+                        "multipart/form-data": {
+                            "schema": {
+                                "type": "object",
+                                "properties": {
+                                    "note": {"type": "string"},
+                                    "report": {"anyOf": [{"$ref": "#/components/schemas/File"}, {"type": "null"}]},
+                                    "pages": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                                },
+                            }
                         }
                     }
                 },
@@ -65,11 +87,12 @@ DOCUMENT = {
     "components": {
         "parameters": {"Id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}},
         "schemas": {
+            "File": {"type": "string", "contentMediaType": "application/octet-stream"},
             "Item": {
                 "type": "object",
                 "required": ["name"],
                 "properties": {"name": {"type": "string"}, "part": {"$ref": "#/components/schemas/Item"}},
-            }
+            },
         },
     },
 }
@@ -95,7 +118,9 @@ class App:
 
     async def __call__(self, scope, receive, send):
         assert self.started
-        message = await receive()
+        messages = [await receive()]
+        while messages[-1].get("more_body"):
+            messages.append(await receive())
         path = scope["raw_path"].decode()
         answers = {
             "/picture": (200, "image/png", b"png"),
@@ -108,7 +133,7 @@ class App:
             "path": path,
             "query": scope["query_string"].decode(),
             "headers": {name.decode(): value.decode() for name, value in scope["headers"]},
-            "body": message.get("body", b"").decode(),
+            "body": b"".join(message.get("body", b"") for message in messages).decode(),
         }
         status, kind, body = answers.get(path, (200, "application/json", json.dumps(asked).encode()))
         headers = [(b"content-type", kind.encode())] if kind else []
@@ -154,6 +179,7 @@ async def test_every_kind_of_parameter_arrives(session):
         near={"lat": 1, "lon": 2},
         plain=["1", "2"],
         full=True,
+        filter={"a": [1, "b"]},
         **{"X-Trace": "t1", "session": "s1"},
     )
     assert got["path"] == "/items/a%2Fb%20%C3%A4"
@@ -162,6 +188,7 @@ async def test_every_kind_of_parameter_arrives(session):
     assert "near%5Blat%5D=1&near%5Blon%5D=2" in query
     assert "plain=1%2C2" in query
     assert "full=true" in query
+    assert json.loads(parse_qs(got["query"])["filter"][0]) == {"a": [1, "b"]}
     assert "id=q" in query
     assert got["headers"]["x-trace"] == "t1"
     assert got["headers"]["cookie"] == "session=s1"
@@ -173,10 +200,26 @@ async def test_bodies_are_sent_as_their_media_type(session):
     posted = await asked(session, "post_items", name="n", part={"name": "m"})
     assert json.loads(posted["body"]) == {"name": "n", "part": {"name": "m"}}
     assert posted["headers"]["content-type"] == "application/json"
-    form = await asked(session, "form", a="1 2", b="3")
-    assert form["body"].replace("+", "%20") == "a=1%202&b=3"
+    form = await asked(session, "form", a="1 2", b=["3", "4"], c={"d": [5]}, d=None)
+    assert parse_qs(form["body"], keep_blank_values=True) == {"a": ["1 2"], "b": ["3", "4"], "c": ['{"d": [5]}']}
     raw = await asked(session, "raw", body="as it is")
     assert (raw["method"], raw["body"], raw["headers"]["content-type"]) == ("PUT", "as it is", "text/plain")
+
+
+async def test_files_of_a_form_have_names(session):
+    """Servers tell a file from a field by the name of the file."""
+    sent = await asked(session, "upload", note="n", report="grün", pages=["1", "2"])
+    parts = BytesParser().parsebytes(f"Content-Type: {sent['headers']['content-type']}\n\n{sent['body']}".encode())
+    assert [
+        (part.get_param("name", header="content-disposition"), part.get_filename(), part.get_payload(decode=True))
+        for part in parts.walk()
+        if not part.is_multipart()
+    ] == [
+        ("note", None, b"n"),
+        ("report", "report", "grün".encode()),
+        ("pages", "pages", b"1"),
+        ("pages", "pages", b"2"),
+    ]
 
 
 async def test_responses_become_results(session):

@@ -39,7 +39,12 @@ class Parameter:
     is_required: bool
     schema: dict[str, Any]
     style: str
+    """How lists and objects are written: a style of OpenAPI, or ``json``."""
     explode: bool
+
+    def text(self, value: Any) -> str:  # noqa: ANN401  JSON data
+        """Write a value in one piece."""
+        return json.dumps(value) if self.style == "json" else _plain(value)
 
 
 @frozen(kw_only=True)
@@ -51,6 +56,8 @@ class Body:
     schema: dict[str, Any]
     fields: tuple[str, ...] | None
     """The tool's arguments that make it up; None where it is the one argument ``body``."""
+    files: frozenset[str]
+    """The fields of a form that are files."""
 
 
 @frozen(kw_only=True)
@@ -76,13 +83,13 @@ class Operation:
             if value is None:
                 continue
             if parameter.place == "path":
-                path = path.replace(f"{{{parameter.name}}}", quote(_plain(value), safe=""))
+                path = path.replace(f"{{{parameter.name}}}", quote(parameter.text(value), safe=""))
             elif parameter.place == "query":
                 query += _pairs(parameter, value)
             elif parameter.place == "header":
-                headers[parameter.name] = _plain(value)
+                headers[parameter.name] = parameter.text(value)
             else:
-                cookies.append(f"{parameter.name}={quote(_plain(value))}")
+                cookies.append(f"{parameter.name}={quote(parameter.text(value))}")
         if cookies:
             headers["Cookie"] = "; ".join(cookies)
         body = self._body(arguments)
@@ -107,17 +114,28 @@ class Operation:
             value = {name: given for name, given in arguments.items() if name not in known}
         if value is None or (value == {} and not self.body.is_required):
             return {}
-        return _encoded(self.body.media_type, value)
+        return _encoded(self.body, value)
 
 
-def _encoded(media_type: str, value: Any) -> dict[str, Any]:  # noqa: ANN401  JSON data
+def _encoded(body: Body, value: Any) -> dict[str, Any]:  # noqa: ANN401  JSON data
+    media_type = body.media_type
     if media_type == JSON_TYPE or media_type.endswith("+json"):
         return {"content": json.dumps(value).encode(), "headers": {"Content-Type": media_type}}
     if media_type == FORM_TYPE and isinstance(value, dict):
-        return {"data": {name: _plain(item) for name, item in value.items()}}
+        return {"data": {name: [_field(item) for item in _several(given)] for name, given in value.items()}}
     if media_type == MULTIPART_TYPE and isinstance(value, dict):
-        return {"files": {name: (None, _plain(item)) for name, item in value.items()}}
+        fields = [(name, item) for name, given in value.items() for item in _several(given)]
+        return {"files": [(name, (name if name in body.files else None, _field(item))) for name, item in fields]}
     return {"content": _plain(value).encode(), "headers": {"Content-Type": media_type}}
+
+
+def _several(value: Any) -> list[Any]:  # noqa: ANN401  JSON data
+    """Give what a form has under one name: it repeats the name of a list for each item, and has no null."""
+    return [item for item in (value if isinstance(value, list) else [value]) if item is not None]
+
+
+def _field(value: Any) -> str:  # noqa: ANN401  JSON data
+    return json.dumps(value) if isinstance(value, list | dict) else _plain(value)
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401  JSON data
@@ -134,6 +152,8 @@ def _plain(value: Any) -> str:  # noqa: ANN401  JSON data
 def _pairs(parameter: Parameter, value: Any) -> list[tuple[str, str]]:  # noqa: ANN401  JSON data
     """Write a query parameter by its style."""
     name = parameter.name
+    if parameter.style == "json":
+        return [(name, parameter.text(value))]
     if isinstance(value, dict):
         if parameter.style == "deepObject":
             return [(f"{name}[{key}]", _plain(item)) for key, item in value.items()]
@@ -198,7 +218,8 @@ def _parameters(document: Mapping[str, Any], given: list[Any]) -> Iterator[Param
         found[(parameter["name"], parameter["in"])] = parameter
     names = [name for name, _ in found]
     for (name, place), parameter in found.items():
-        style = parameter.get("style") or ("form" if place in ("query", "cookie") else "simple")
+        usual = "form" if place in ("query", "cookie") else "simple"
+        style = "json" if parameter.get("content") else parameter.get("style") or usual
         content: dict[str, Any] = next(iter((parameter.get("content") or {}).values()), {})
         schema = dict(parameter.get("schema") or content.get("schema") or {})
         if parameter.get("description"):
@@ -230,6 +251,18 @@ def _read_body(document: Mapping[str, Any], reference: Any, taken: set[str]) -> 
         is_required=bool(body.get("required")),
         schema=resolved if is_flat else schema,
         fields=tuple(properties) if is_flat else None,
+        files=frozenset(name for name, field in properties.items() if _is_file(document, field)),
+    )
+
+
+def _is_file(document: Mapping[str, Any], schema: Any) -> bool:  # noqa: ANN401  JSON data
+    """Whether a form's field is a file, an optional one, or a list of files: with a file name in its part."""
+    field = _resolve(document, schema)
+    kinds = [field, *(_resolve(document, option) for option in field.get("anyOf", []))]
+    kinds += [_resolve(document, kind.get("items")) for kind in kinds]
+    return any(
+        kind.get("format") == "binary" or ("contentMediaType" in kind and "contentEncoding" not in kind)
+        for kind in kinds
     )
 
 
