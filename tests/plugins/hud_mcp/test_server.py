@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 from mcp import Client, MCPError
+from pydantic import BaseModel
 
 import hud_core
 from hud_core import Environment
@@ -256,6 +258,40 @@ async def test_a_failing_setup_says_what_failed(mode):
             await client.get_prompt("letters:bad_setup")
         with pytest.raises(MCPError, match="unknown prompt 'letters:nope'; there are letters:count"):
             await client.get_prompt("letters:nope")
+
+
+class Reply(BaseModel):
+    number: int
+
+
+def _read_reply(answer: str = "seven") -> str:
+    return str(Reply.model_validate({"number": answer}).number)
+
+
+async def test_what_does_not_fit_a_model_of_the_users_is_no_malformed_request(mode):
+    env = Environment("letters")
+    env.prompt("reply")(_read_reply)
+    env.resource("letters://reply")(_read_reply)
+
+    @env.scenario()
+    async def graded():
+        answer = yield "Go."
+        yield _read_reply(answer)
+
+    @env.scenario()
+    async def set_up():
+        yield _read_reply()
+
+    async with connect(EnvironmentServer(env), mode) as client:
+        for failing in (
+            partial(client.get_prompt, "letters:set_up"),
+            partial(rollout, client, "graded", "seven"),
+            partial(client.get_prompt, "reply"),
+            partial(client.read_resource, "letters://reply"),
+        ):
+            with pytest.raises(MCPError, match="1 validation error for Reply") as raised:
+                await failing()
+            assert raised.value.error.data["hud/error"] == "ValidationError"
 
 
 async def test_tools_that_a_scenario_excludes_are_gone_in_its_episode_only(mode):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import mcp_types as types
 import msgspec
@@ -37,7 +37,7 @@ from hud_mcp.server.requests import Used, answer_of, can_be_asked, environment_o
 from hud_mcp.server.run import ServerRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
     Context = ServerRequestContext[ServerRun, Any]
 
+P = TypeVar("P")
+R = TypeVar("R")
 _ALWAYS_SERVED = ("ping", "server/discover")
 """Requests that do not wait for the environment's initialize functions."""
 
@@ -83,6 +85,18 @@ def _where_recorded(spans: ServerMiddleware[ServerRun]) -> ServerMiddleware[Serv
     return middleware
 
 
+def _telling(answer: Callable[[Context, P], Awaitable[R]]) -> Callable[[Context, P], Awaitable[R]]:
+    """Say what failed in code of the user's: pydantic's errors would look like malformed parameters of the request."""
+
+    async def telling(ctx: Context, params: P) -> R:
+        try:
+            return await answer(ctx, params)
+        except Exception as error:
+            raise refusal(error) from error
+
+    return telling
+
+
 class Surface:
     """Answers the requests of both protocol eras.
 
@@ -110,10 +124,10 @@ class Surface:
             on_list_tools=self.list_tools,
             on_call_tool=self.call_tool,
             on_list_prompts=self.list_prompts,
-            on_get_prompt=self.get_prompt,
+            on_get_prompt=_telling(self.get_prompt),
             on_list_resources=self.list_resources,
             on_list_resource_templates=self.list_templates,
-            on_read_resource=self.read_resource,
+            on_read_resource=_telling(self.read_resource),
             on_subscriptions_listen=self.listen,
             on_subscribe_resource=self.subscribe,
             on_unsubscribe_resource=self.unsubscribe,
