@@ -194,6 +194,12 @@ async def test_a_transform_cannot_change_the_servers_own_tool() -> None:
 # --- conflicts --------------------------------------------------------------------------------------------------------
 
 
+def test_an_unknown_way_to_settle_conflicts_names_those_there_are() -> None:
+    says = "must be one of 'prefix', 'first_wins', 'last_wins', 'error', got 'frist_wins'"
+    with pytest.raises(DefinitionError, match=says):
+        Environment("near", conflict_resolution="frist_wins")
+
+
 @pytest.mark.parametrize(
     ("strategy", "shown", "reached"),
     [

@@ -319,3 +319,9 @@ async def test_a_server_that_is_not_there_is_a_backend_error():
     async with backend.open(EnvRef("shop", "mcp", options)) as session:
         with pytest.raises(BackendError, match=r"'shop' at http://127\.0\.0\.1:1"):
             await session.call_tool("text")
+
+
+@pytest.mark.parametrize("value", [5, "app:app"])
+def test_what_is_no_app_is_named(value):
+    with pytest.raises(ConfigError, match=f"connection 'shop': {type(value).__name__} {value!r} is no FastAPI app"):
+        MCPBackend().open(EnvRef("shop", "mcp", {"fastapi": value}))

@@ -40,6 +40,9 @@ class Environment(Connects, Mocks, Serves):
         name: Lower-cased, with spaces and underscores as hyphens and everything else dropped.
         instructions: Free text for agents and MCP clients.
         conflict_resolution: What to do when two connections offer a tool of one name.
+
+    Raises:
+        DefinitionError: There is no such `conflict_resolution`.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class Environment(Connects, Mocks, Serves):
     ) -> None:
         self.name: str = normalise(name)
         self.instructions = instructions
-        self.conflict_resolution: ConflictResolution = ConflictResolution(conflict_resolution)
+        self.conflict_resolution: ConflictResolution = _strategy(conflict_resolution)
         self.scenarios: dict[str, ScenarioHandle[...]] = {}
         self.tool_functions: dict[str, ToolFunction] = {}
         self.connections: dict[str, Connection] = {}
@@ -279,3 +282,12 @@ def _origin(environment: Environment, frame: FrameType) -> Mapping[str, str | No
     while frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is environment and frame.f_back:
         frame = frame.f_back
     return {"module": frame.f_globals.get("__name__"), "file": frame.f_globals.get("__file__")}
+
+
+def _strategy(name: ConflictResolution | str) -> ConflictResolution:
+    try:
+        return ConflictResolution(name)
+    except ValueError:
+        known = ", ".join(repr(str(strategy)) for strategy in ConflictResolution)
+        msg = f"conflict_resolution must be one of {known}, got {name!r}"
+        raise DefinitionError(msg) from None

@@ -45,7 +45,7 @@ class MCPBackend(Backend):
             ConfigError: The reference names no server, or an option is wrong.
         """
         target = read_target(ref if isinstance(ref, EnvRef) else EnvRef(ref.name, "mcp", {"object": ref}))
-        if target.kind in ("openapi", "fastapi") or _is_fastapi(target):
+        if target.kind == "openapi" or _is_fastapi(target):
             from hud_mcp.client.openapi import OpenAPISession
 
             return OpenAPISession(target, self._tls())
@@ -78,7 +78,12 @@ _SECRET = frozenset({"headers", "token", "harness", "env"})
 
 
 def _is_fastapi(target: Target) -> bool:
-    return target.kind == "object" and callable(getattr(target.value, "openapi", None))
+    is_one = target.kind in ("fastapi", "object") and callable(getattr(target.value, "openapi", None))
+    if target.kind == "fastapi" and not is_one:
+        value = target.value
+        msg = f"connection {target.name!r}: {type(value).__name__} {value!r} is no FastAPI app: it has no openapi()"
+        raise ConfigError(msg)
+    return is_one
 
 
 def _capability(target: Target) -> str | None:
