@@ -318,7 +318,6 @@ async def test_closing_the_backend_ends_what_is_still_open(backend: ProcessBacke
 # --- the job ----------------------------------------------------------------------------------------------------------
 
 JOB = """
-    import signal
     import sys
     import anyio
     from hud_core.model.task import EnvRef
@@ -337,7 +336,6 @@ JOB = """
             for tool in ("hang", "hang_everything", "hang"):
                 group.start_soon(attempt, backend, tool)
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script runs in the background
     anyio.run(main, backend=sys.argv[1])
 """
 

@@ -35,6 +35,12 @@ class RawClient:
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in head.items())
         await self.stream.send(f"POST /mcp HTTP/1.1\r\n{lines}\r\n".encode() + body)
 
+    async def get(self):
+        """Ask for the session's stream of notifications; gives the head of the answer."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        await self.stream.send(f"GET /mcp HTTP/1.1\r\n{lines}\r\n".encode())
+        return await self.read_until(b"\r\n\r\n")
+
     async def read_until(self, end):
         data = b""
         with anyio.fail_after(PATIENCE):

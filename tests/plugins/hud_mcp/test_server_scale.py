@@ -260,6 +260,32 @@ async def test_a_thousand_clients_that_vanish_leave_nothing():
         assert not run.connections
 
 
+async def test_a_session_ends_soon_after_the_stream_that_its_client_held(monkeypatch):
+    monkeypatch.setattr(http, "GONE_SECONDS", 0.6)
+    log = Log()
+    async with over_http(EnvironmentServer(make_environment(log))) as url:
+        client = await vanish_in_episode(url, 1, waits=False)
+        stream = await listening(url, client)
+        await anyio.sleep(1.0)
+        assert log.open  # it asks for nothing, but is there
+        stream.vanish()
+        stream = await listening(url, client)
+        await anyio.sleep(1.0)
+        assert log.open  # it has come back
+        stream.vanish()
+        client.vanish()
+        await until(lambda: not log.open)
+
+
+async def listening(url, client):
+    """Open the stream of notifications of a client's session."""
+    stream = await connect(url)
+    stream.headers = client.headers
+    while "200 OK" not in await stream.get():  # the server has not yet seen that the one before has ended
+        await anyio.sleep(0.02)
+    return stream
+
+
 # --- sockets that stand still -----------------------------------------------------------------------------------------
 
 BIG = 8_000_000

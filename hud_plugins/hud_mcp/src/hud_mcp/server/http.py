@@ -8,8 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     import uvicorn
+    from mcp.server.streamable_http import StreamableHTTPServerTransport
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from hud_mcp.server.environment_server import EnvironmentServer
@@ -41,6 +44,10 @@ STUCK_SECONDS = 30.0
 """How long a connection may neither ask nor read what it was sent; it is dropped within twice that."""
 
 
+GONE_SECONDS = 60.0
+"""How long a client may ask nothing once its stream of notifications has ended: it has vanished, or comes back soon."""
+
+
 class ServedApp(Starlette):
     """A server's endpoint. `lifespan` runs it, inside an outer application or by uvicorn."""
 
@@ -54,8 +61,9 @@ class ServedApp(Starlette):
 class _Endpoint:
     """The streamable HTTP endpoint; says what is missing where an outer application does not run its lifespan."""
 
-    def __init__(self, manager: StreamableHTTPSessionManager) -> None:
+    def __init__(self, manager: StreamableHTTPSessionManager, ttl: float) -> None:
         self._manager = manager
+        self._ttl = ttl
         self._serve = StreamableHTTPASGIApp(manager)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +71,23 @@ class _Endpoint:
             text = "the MCP app's lifespan is not running; give the outer application lifespan=app.lifespan"
             await PlainTextResponse(text, 503)(scope, receive, send)
             return
-        await self._serve(scope, receive, send)
+        session = Headers(scope=scope).get(MCP_SESSION_ID_HEADER, "")
+        transport = self._manager._server_instances.get(session) if scope["method"] == "GET" else None  # noqa: SLF001
+        if transport is None:
+            await self._serve(scope, receive, send)
+            return
+        _allow_idle(transport, self._ttl)
+        try:
+            await self._serve(scope, receive, send)
+        finally:  # a client holds this stream for as long as it lives
+            _allow_idle(transport, min(self._ttl, GONE_SECONDS))
+
+
+def _allow_idle(transport: StreamableHTTPServerTransport, seconds: float) -> None:
+    """Say how long a session may go without a request; the SDK takes one time for all of a session's life."""
+    transport._idle_timeout = seconds  # noqa: SLF001
+    if transport.idle_scope is not None and not transport._requests_in_flight:  # noqa: SLF001
+        transport.idle_scope.deadline = anyio.current_time() + seconds
 
 
 def make_app(server: EnvironmentServer, policy: Policy, *, path: str, stateless: bool) -> ServedApp:
@@ -75,7 +99,7 @@ def make_app(server: EnvironmentServer, policy: Policy, *, path: str, stateless:
         max_request_body_size=server.max_body,
         max_sessions=server.max_sessions,
     )
-    endpoint = _Endpoint(manager)
+    endpoint = _Endpoint(manager, server.episode_ttl)
     if server.store is None:
         return _served(path, WholeRequest(endpoint, server.max_body, BODY_SECONDS), policy, manager.run)
     forward = Forward(endpoint, server.store, server.max_body)
