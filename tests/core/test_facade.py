@@ -33,7 +33,6 @@ ELSEWHERE = {
     "hud.environment": {"MCPRouter": "hud-mcp"},
     "hud.server": {"MCPServer": "hud-mcp", "MCPRouter": "hud-mcp"},
     "hud.server.context": {"attach_context": "hud-mcp"},
-    "hud.clients": {"MCPClient": "hud-mcp"},
     "hud.native": {"Grade": "hud-graders"},
     "hud.native.graders": {"Grade": "hud-graders", "BashGrader": "hud-graders"},
     "hud.tools": {"BashTool": "hud-tools", "PlaywrightTool": "hud-tools"},
@@ -41,6 +40,10 @@ ELSEWHERE = {
     "hud.tools.filesystem": {"ReadTool": "hud-tools"},
     "hud.tools.computer": {"AnthropicComputerTool": "hud-tools"},
     "hud.services": {"ChatService": "hud-platform"},
+}
+GONE = {
+    "hud.clients": {"MCPClient": "an Environment is the client"},
+    "hud.environment": {"ConnectionConfig": "connect_url", "MockMixin": "mock_tool", "ToolRouter": "MCPRouter"},
 }
 
 
@@ -59,6 +62,15 @@ def test_a_path_whose_plugin_is_missing_names_what_to_install(module, name, dist
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, package, None)  # missing, though it may be installed
     with pytest.raises(ImportError, match=f"'{name}' is part of {distribution}, .*pip install {distribution}"):
+        exec(f"from {module} import {name}")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "instead"),
+    [(module, name, instead) for module, names in GONE.items() for name, instead in names.items()],
+)
+def test_a_name_that_is_gone_says_what_takes_its_place(module, name, instead):
+    with pytest.raises(ImportError, match=f"{module} has no '{name}': .*{instead}"):
         exec(f"from {module} import {name}")
 
 

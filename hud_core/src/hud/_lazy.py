@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def lazy(
-    module: str, homes: Mapping[str, str], plugins: Mapping[str, tuple[str, str]] | None = None
+    module: str,
+    homes: Mapping[str, str],
+    plugins: Mapping[str, tuple[str, str]] | None = None,
+    gone: Mapping[str, str] | None = None,
 ) -> Callable[[str], object]:
     """Make the ``__getattr__`` of a facade module.
 
@@ -19,18 +22,22 @@ def lazy(
         module: The facade module's name.
         homes: For each name where it lives, as ``package.module:name``.
         plugins: For each name that a plugin provides, where it lives and the distribution to install.
+        gone: For each name that hud-python had and nothing here has, what takes its place.
 
     Returns:
-        A function that imports a name on first use. It raises ImportError, naming the distribution, when a plugin is
-        not installed, and AttributeError for any other name.
+        A function that imports a name on first use. It raises ImportError when a plugin is not installed, naming the
+        distribution, and for a name that is gone, and AttributeError for any other name.
     """
-    plugins = plugins or {}
+    plugins, gone = plugins or {}, gone or {}
 
     def __getattr__(name: str) -> object:  # noqa: N807  it becomes the module's own
         if name in homes:
             return _load(homes[name])
         if name in plugins:
             return _from_plugin(name, *plugins[name])
+        if name in gone:
+            msg = f"{module} has no {name!r}: {gone[name]}"
+            raise ImportError(msg)
         msg = f"module {module!r} has no attribute {name!r}"
         raise AttributeError(msg)
 

@@ -1,7 +1,9 @@
-"""MCP clients; they live in hud-mcp."""
+"""Where hud-python had its MCP client."""
 
 from __future__ import annotations
 
-from hud._lazy import of_plugin
+from hud._lazy import lazy
 
-__getattr__ = of_plugin(__name__, "hud_mcp", "hud-mcp")
+_CLIENT = "an Environment is the client: env.connect_mcp_config(config), `async with env:`, and env.call_tool"
+
+__getattr__ = lazy(__name__, {}, gone={"MCPClient": _CLIENT})

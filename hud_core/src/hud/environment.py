@@ -16,13 +16,19 @@ __all__ = [
 ]  # fmt: skip
 
 _NOW = {"EnvConfig": "EnvRef", "Connector": "Connection"}
-_MCP = (
-    "ConnectionConfig", "ConnectionType", "MCPRouter", "ScenarioSession", "ToolFormat", "ToolRouter", "format_result",
-    "generate_mock_value", "parse_tool_call", "parse_tool_calls",
-)  # fmt: skip
+_GONE = {
+    "ConnectionConfig": "give prefix=, include=, exclude= and transform= to Environment.connect_url and its siblings",
+    "ConnectionType": "how a connection is reached is its ref, an EnvRef",
+    "MockMixin": "every Environment has mock, mock_tool and unmock",
+    "ScenarioMixin": "every Environment has scenario",
+    "ScenarioSession": "Environment.session gives a session, and hud.eval drives one",
+    "ToolRouter": "an Environment routes tools itself; MCPRouter of hud.server groups them",
+    "generate_mock_value": "give what a mocked tool returns to Environment.mock_tool",
+}
 
 __getattr__ = lazy(
     __name__,
     {name: f"hud_core:{_NOW.get(name, name)}" for name in __all__},
-    {name: (f"hud_mcp:{name}", "hud-mcp") for name in _MCP},
+    {"MCPRouter": ("hud_mcp:MCPRouter", "hud-mcp")},
+    _GONE,
 )
