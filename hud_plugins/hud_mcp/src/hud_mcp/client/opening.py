@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
 from hud_core.errors import BackendError, ConfigError, HudError, describe
+from hud_mcp.addresses import is_loopback
 from hud_mcp.client.http import bound, limits
 from hud_mcp.client.options import MAX_MESSAGE
 
@@ -109,6 +111,8 @@ class HttpLink(Link):
         self._client = httpx2.AsyncClient(
             headers=headers,
             verify=context,
+            # Where the environment names a proxy: nobody reaches this machine's own servers through one.
+            trust_env=not is_loopback(urlsplit(target.value).hostname or ""),
             # Reading has no limit here: a response may take as long as its request, which has one.
             timeout=httpx2.Timeout(target.connect_timeout, read=None),
             limits=limits(),

@@ -119,7 +119,7 @@ class MCPTools:
         return meta
 
     def _is_hidden(self, name: str) -> bool:
-        return _matches(name, self._excluded) and not _matches(name, self._allowed)
+        return bool(self._excluded) and _matches(name, self._excluded) and not _matches(name, self._allowed)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hud_core import __version__
 from hud_core.errors import ConfigError
 from hud_mcp import wire
-from hud_mcp.server.guard import LOOPBACK_HOSTS, Policy, is_loopback
+from hud_mcp.addresses import is_loopback
+from hud_mcp.server.guard import LOOPBACK_HOSTS, Policy
 from hud_mcp.server.run import running
 from hud_mcp.server.store import episode_store
 from hud_mcp.server.surface import Surface

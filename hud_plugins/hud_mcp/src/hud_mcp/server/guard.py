@@ -75,14 +75,6 @@ class Guard:
         await PlainTextResponse(text, status, headers)(scope, receive, send)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address that a server binds is of this machine alone."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _is_one_of(host: str, allowed: Iterable[str]) -> bool:
     """Whether a host, with any port, is among those allowed; one that is allowed with a port needs that port."""
     bare = host if host.endswith("]") else host.rpartition(":")[0] or host
