@@ -178,6 +178,13 @@ async def test_headers_and_tokens_are_sent(backend, shared_url, monkeypatch):
         assert (await session.call_tool("header", name="authorization")).text == "Bearer t1"
 
 
+async def test_a_server_of_this_machine_is_reached_without_the_proxy(backend, shared_url, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with backend.open(EnvRef("server", "mcp", {"url": shared_url})) as session:
+        assert await session.list_tools()
+
+
 async def test_variables_are_passed_and_others_are_not(backend, monkeypatch):
     monkeypatch.setenv("SECRET_OF_MINE", "s")
     monkeypatch.setenv("MY_KEY", "k1")
