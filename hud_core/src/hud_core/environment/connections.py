@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
 from typing import Any, Self, TypedDict, Unpack
 
 from attrs import Attribute, field, frozen
@@ -158,7 +159,7 @@ class Connects:
 
     def connect_openapi(
         self,
-        openapi_spec: Mapping[str, Any] | str,
+        openapi_spec: Mapping[str, Any] | str | PathLike[str],
         *,
         base_url: str | None = None,
         headers: Mapping[str, str] | None = None,
@@ -177,8 +178,10 @@ class Connects:
             choices: As for `connect`.
 
         Raises:
-            DefinitionError: `base_url` is no address, or as for `connect`.
+            DefinitionError: `base_url` is no address, the description is none of these, or as for `connect`.
         """
+        if isinstance(openapi_spec, PathLike):
+            openapi_spec = str(openapi_spec)
         if base_url is not None:
             public_url(base_url)  # says now what is wrong with it
         given = {"base_url": base_url, "headers": dict(headers) if headers else None, "timeout": timeout}

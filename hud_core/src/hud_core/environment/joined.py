@@ -184,17 +184,18 @@ class JoinedTools(LocalTools):
         self.hide(self._options)
 
     def check_names(self, connections: Iterable[Connection]) -> None:
-        """See that the tools exist which connections include and mocks name.
+        """See that the tools exist which connections include or exclude, and mocks name.
 
         Raises:
             ConfigError: One does not; the message names what is near.
         """
         for connection in connections:
             offered = {name for sibling in connection.siblings for name in self._sources[sibling].offered}
-            for name in sorted((connection.include or frozenset()) - offered):
-                known = ", ".join(sorted(offered)) or "no tools"
-                msg = f"connection {connection.name!r} has no tool {name!r} to include{closest(name, offered)}"
-                raise ConfigError(f"{msg}; it has {known}")
+            for verb, names in (("include", connection.include), ("exclude", connection.exclude)):
+                for name in sorted((names or frozenset()) - offered):
+                    known = ", ".join(sorted(offered)) or "no tools"
+                    msg = f"connection {connection.name!r} has no tool {name!r} to {verb}{closest(name, offered)}"
+                    raise ConfigError(f"{msg}; it has {known}")
         if self.mocks is not None and (problem := self.mocks.missing([*self._functions, *self._routes])):
             raise ConfigError(problem)
 

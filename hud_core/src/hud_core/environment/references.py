@@ -38,9 +38,16 @@ def public_url(url: str) -> str:
 
 
 def title_of(spec: Mapping[str, Any] | str) -> str:
-    """Name an OpenAPI description: by its address or file, or by its title."""
+    """Name an OpenAPI description: by its address or file, or by its title.
+
+    Raises:
+        DefinitionError: It is none.
+    """
     if isinstance(spec, str):
         return public_url(spec) if spec.startswith(("http://", "https://")) else spec
+    if not isinstance(spec, Mapping):
+        msg = f"an OpenAPI description is a dict, a file or an address, got {type(spec).__name__} {spec!r}"
+        raise DefinitionError(msg)
     info = spec.get("info")
     return str(info["title"]) if isinstance(info, Mapping) and info.get("title") else "openapi"
 
