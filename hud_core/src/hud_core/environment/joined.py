@@ -64,12 +64,13 @@ class Source:
 
     def __init__(self, connection: Connection, tools: Tools) -> None:
         self.name: str = connection.name
-        self.call: Callable[[ToolCall], Awaitable[ToolResult]] = lambda call: tools.call_tool(call)  # noqa: PLW0108
+        # Not the methods themselves: from a method, its object is one attribute away.
+        self.call: Callable[[ToolCall], Awaitable[ToolResult]] = lambda call: tools.call_tool(call)  # noqa: PLW0108  as said
         self.offered: frozenset[str] = frozenset()
         """The names of all the tools there are, taken or not."""
         self.routes: list[Route] = []
         """Those that are taken."""
-        self._list: Callable[[], Awaitable[Sequence[Tool]]] = lambda: tools.list_tools()  # noqa: PLW0108
+        self._list: Callable[[], Awaitable[Sequence[Tool]]] = lambda: tools.list_tools()  # noqa: PLW0108  as above
         self._now: Callable[[], int | None] = lambda: getattr(tools, "revision", None)
         self._include = connection.include
         self._exclude = connection.exclude or frozenset()

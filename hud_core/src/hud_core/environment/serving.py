@@ -69,7 +69,7 @@ class Serves:
         """
         return _mcp("prompt")(self, function, **options)
 
-    def include_router(self, router: Any, prefix: str | None = None, *, hidden: bool = False) -> None:  # noqa: ANN401
+    def include_router(self, router: Any, prefix: str | None = None, *, hidden: bool = False) -> None:  # noqa: ANN401  another Environment, checked there
         """Copy what another environment declares so far: tools, scenarios, connections, resources, prompts and hooks.
 
         Args:
