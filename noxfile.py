@@ -232,7 +232,7 @@ def set_version(pyproject: Path, version: str) -> None:
     """Change the version and every exact pin of another member."""
     text = pyproject.read_text("utf-8")
     text = re.sub(r'^version = ".*"$', f'version = "{version}"', text, flags=re.MULTILINE)
-    pyproject.write_text(re.sub(r'"(hud-[a-z]+(?:\[[a-z,]+\])?)==[^"]+"', rf'"\1=={version}"', text), "utf-8")
+    pyproject.write_text(re.sub(r'"(hud-[a-z-]+(?:\[[a-z,]+\])?)==[^"]+"', rf'"\1=={version}"', text), "utf-8")
 
 
 def pin(session: nox.Session, target: Path, *inputs: str) -> None:
