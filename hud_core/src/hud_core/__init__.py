@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         BudgetError,
         Cause,
         ConfigError,
+        ContextOverflowError,
         DefinitionError,
         GraderError,
         HudError,
@@ -80,9 +81,9 @@ _HOMES = {
     "environment.scenario": ("ScenarioHandle",),
     "environment.session": ("Session", "Toolbox"),
     "errors": (
-        "AgentError", "ArgumentError", "BackendError", "BudgetError", "Cause", "ConfigError", "DefinitionError",
-        "GraderError", "HudError", "LostError", "PluginError", "ProviderError", "RolloutError", "RunDirectoryError",
-        "SetupError", "TaskDataError", "ToolError", "UnknownProviderError",
+        "AgentError", "ArgumentError", "BackendError", "BudgetError", "Cause", "ConfigError", "ContextOverflowError",
+        "DefinitionError", "GraderError", "HudError", "LostError", "PluginError", "ProviderError", "RolloutError",
+        "RunDirectoryError", "SetupError", "TaskDataError", "ToolError", "UnknownProviderError",
     ),
     "hookspecs": ("hookimpl",),
     "interfaces": (
@@ -121,6 +122,7 @@ __all__ = [
     "ConfigError",
     "ConflictResolution",
     "Connection",
+    "ContextOverflowError",
     "DefinitionError",
     "EnvRef",
     "Environment",

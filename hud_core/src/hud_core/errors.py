@@ -14,6 +14,7 @@ HudError
     ├── SetupError
     ├── BackendError         (retried)
     ├── ProviderError        (retried, honours ``retry_after``)
+    │   └── ContextOverflowError   (the agent's loop ends with it as its stop reason)
     ├── AgentError
     ├── GraderError
     ├── BudgetError
@@ -135,6 +136,13 @@ class ProviderError(RolloutError):
         super().__init__(message)
         self.retry = retry
         self.retry_after = retry_after
+
+
+class ContextOverflowError(ProviderError):
+    """The conversation does not fit into the model's context. `ToolLoopAgent` ends and is graded as it stands."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry=False)
 
 
 class AgentError(RolloutError):

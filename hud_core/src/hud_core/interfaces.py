@@ -60,6 +60,8 @@ class Agent(ABC):
     """What records call it; the provider's name where it is empty."""
     uses_terminal: ClassVar[bool] = False
     """Whether the agent itself talks to the person at the terminal, so that nobody else may draw there."""
+    wants_setup_output: bool = False
+    """Whether prompts come with what the scenario's own tool calls gave (`Prompt.setup_output`)."""
 
     @abstractmethod
     async def run(self, prompt: Prompt, toolbox: Toolbox, *, max_steps: int) -> Answer | str:

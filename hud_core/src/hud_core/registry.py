@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 HOMES = {
     "claude": "hud-anthropic",
+    "cli": "hud-cli-agent",
     "claude-*": "hud-anthropic",
     "gemini-*": "hud-gemini",
     "gpt-*": "hud-openai",

@@ -176,7 +176,7 @@ async def test_a_truncated_answer_says_so_and_truncated_calls_are_fed_back() -> 
 
 async def test_an_empty_answer_stays_empty() -> None:
     answer = await FakeVendor(ModelTurn()).run(PROMPT, toolbox(), max_steps=5)
-    assert (answer.text, answer.structured, answer.stop_reason) == ("", None, StopReason.ANSWERED)
+    assert (answer.text, answer.structured, answer.stop_reason) == ("", None, StopReason.EMPTY)
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,7 @@ async def test_how_turns_end(endpoint: Endpoint, stub: ModuleType, toolbox: Tool
             StopReason.ANSWERED,
         ),
         (stub.say("half an ans", finish="length"), "half an ans", StopReason.TRUNCATED),
-        (stub.say("", finish="content_filter"), "", StopReason.REFUSED),
+        (stub.say("", finish="content_filter"), "", StopReason.CONTENT_FILTER),
         (stub.say(None, refusal="I can't help with that."), "I can't help with that.", StopReason.REFUSED),
     ]
     server = endpoint(*(reply for reply, *_ in cases))

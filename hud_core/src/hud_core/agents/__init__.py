@@ -5,6 +5,7 @@ from __future__ import annotations
 from hud_core.agents.config import BaseAgentConfig
 from hud_core.agents.conversation import Conversation, MalformedCall, ModelTurn, ToolTurn, read_call, schema_instruction
 from hud_core.agents.loop import ToolLoopAgent
+from hud_core.agents.native import NativeTool
 from hud_core.agents.types import AgentType
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Conversation",
     "MalformedCall",
     "ModelTurn",
+    "NativeTool",
     "ToolLoopAgent",
     "ToolTurn",
     "read_call",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
-ALIASES = {"checkpoint_name": "model"}
+ALIASES = {"checkpoint_name": "model", "append_setup_tool": "append_setup_output"}
 """Other names of settings, which older code uses."""
 
 SECRET = {"secret": True}
@@ -52,6 +52,14 @@ class BaseAgentConfig:
     """`fnmatch` patterns; tools that match none are hidden from the model."""
     disallowed_tools: tuple[str, ...] | None = field(default=None, converter=_patterns, validator=must_be(tuple))
     """`fnmatch` patterns; tools that match one are hidden from the model."""
+    append_setup_output: bool = field(default=False, validator=must_be(bool))
+    """Whether the prompt goes on with what the tools gave that the scenario called before it."""
+    initial_screenshot: bool = field(default=False, validator=must_be(bool))
+    """Whether the model sees the screen before its first turn; the environment needs a computer tool."""
+    response_tool_name: str | None = field(default=None, validator=must_be(str))
+    """A tool whose call is the answer: its argument ``response``, or else the text of its result."""
+    auto_respond: bool = field(default=False, validator=must_be(bool))
+    """Whether the model itself is asked, when it ends a turn without a tool call, if that was its answer or a pause."""
 
     @classmethod
     def names(cls) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import define, field, frozen
 
+from hud_core.agents.native import NativeTool
 from hud_core.model.content import Citation, Message
 from hud_core.model.evaluation import StopReason
 from hud_core.model.rollout import NO_USAGE, Usage
@@ -17,6 +18,7 @@ from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
 
 NAME_LENGTH = 64
 """The longest tool name that every vendor takes."""
@@ -55,12 +57,12 @@ class ModelTurn:
     calls: tuple[ToolCall | MalformedCall, ...] = ()
     """The tools that it wants called; several run at once."""
     stop: StopReason | None = None
-    """`StopReason.REFUSED` or `StopReason.TRUNCATED` where the model says so; None otherwise."""
+    """`StopReason.REFUSED`, `TRUNCATED` or `CONTENT_FILTER` where the endpoint says so; None otherwise."""
     structured: Any = None
     """The answer as data, where the vendor has it in another form than JSON text."""
     citations: tuple[Citation, ...] = ()
     raw: Any = None
-    """The turn in the vendor's form, to send back unchanged: reasoning, signatures, ids."""
+    """The turn in the vendor's form, to send back unchanged: reasoning, signatures, ids. JSON data, as it is kept."""
     model: str = ""
     """The model that answered, where it is not the one that was asked for."""
     usage: Usage = NO_USAGE
@@ -84,7 +86,9 @@ class Conversation:
     system: str = ""
     """The agent's system prompt, then the task's."""
     tools: tuple[Tool, ...] = ()
-    """The tools to offer; their names are of letters, digits, ``_`` and ``-``, at most 64."""
+    """The function tools to offer; their names are of letters, digits, ``_`` and ``-``, at most 64."""
+    native: tuple[NativeTool, ...] = ()
+    """The tools to offer in the vendor's own form. Calls of them carry their `NativeTool.name`."""
     answer_schema: dict[str, Any] | None = None
     """The JSON Schema of the answer, when it is to be a typed one."""
     turns: list[Message | ModelTurn | ToolTurn] = field(factory=list)

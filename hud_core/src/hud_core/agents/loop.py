@@ -22,18 +22,32 @@ from hud_core.agents.conversation import (
     portable_tools,
     read_structured,
 )
+from hud_core.agents.native import is_computer, offer
 from hud_core.environment.session import Toolbox, ToolFilter
-from hud_core.errors import ConfigError
+from hud_core.errors import AgentError, ConfigError, ContextOverflowError
 from hud_core.interfaces import Agent
-from hud_core.model.content import Prompt
+from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.tools import ToolCall, ToolResult
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
+    from hud_core.agents.native import NativeTool
     from hud_core.environment.session import Tools
+    from hud_core.model.content import Content
+    from hud_core.model.tools import Tool
+
+FINAL = (StopReason.REFUSED, StopReason.CONTENT_FILTER)
+"""Why a model's turn is its last one, whatever it calls."""
+CONTINUE = "CONTINUE"
+JUDGE_PAUSES = (
+    "An assistant works on a task by itself, with tools, and nobody answers its questions. You are given what it said "
+    "last. If it has finished or given its answer, reply STOP. If it asks for confirmation, or only says what it will "
+    "do next, reply CONTINUE. Reply with that one word."
+)
 
 T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
@@ -60,10 +74,15 @@ class ToolLoopAgent(Agent):
 
     config_class: ClassVar[type[BaseAgentConfig]] = BaseAgentConfig
     """The settings that the agent takes."""
+    agent_type: ClassVar[str] = ""
+    """The key in a tool's ``native_tools`` under which its form for this agent stands."""
+    known_tools: ClassVar[Mapping[str, NativeTool]] = {}
+    """Native forms of tools that carry no such mark, by their well-known names."""
 
     def __init__(self, **options: Any) -> None:
         self.config: BaseAgentConfig = self.config_class.from_options(options)
         self.name: str = self.name or self.config.model or ""
+        self.wants_setup_output = self.config.append_setup_output
 
     @classmethod
     def create(cls, **options: Any) -> Self:
@@ -103,24 +122,62 @@ class ToolLoopAgent(Agent):
         if toolbox is None:
             raise ConfigError("a prompt needs a toolbox beside it: run(prompt, toolbox); an open rollout stands alone")
         toolbox = self._shown(toolbox)
-        tools, names = portable_tools(await toolbox.list_tools())
+        tools = await toolbox.list_tools()
+        offered = offer(tools, self.agent_type, self.config.model or "", self.known_tools)
+        functions, names = portable_tools(offered.functions)
+        names |= {form.name: form.tool.name for form in offered.native if form.tool is not None}
         conversation = Conversation(
             system="\n\n".join(filter(None, (self.config.system_prompt, prompt.system))),
-            tools=tools,
+            tools=functions,
+            native=offered.native,
             answer_schema=prompt.answer_schema,
-            turns=list(prompt.messages),
+            turns=list((await self._begun(prompt, tools, toolbox)).messages),
         )
         return await self._converse(conversation, _Caller(toolbox, names), max_steps)
+
+    async def _begun(self, prompt: Prompt, tools: Sequence[Tool], toolbox: Toolbox) -> Prompt:
+        """Give the prompt with what the settings want the model to see beside it."""
+        if self.config.append_setup_output:
+            prompt = prompt.showing(prompt.setup_output)
+        if self.config.initial_screenshot or prompt.initial_screenshot:
+            prompt = prompt.showing(await screenshot(tools, toolbox))
+        return prompt
 
     async def _converse(self, conversation: Conversation, caller: _Caller, max_steps: int) -> Answer:
         last = ModelTurn()
         for _ in range(max_steps):
-            turn = await self._ask(conversation)
-            if turn.stop is StopReason.REFUSED or not turn.calls:
-                return _answer(turn, conversation, turn.stop or StopReason.ANSWERED)
+            try:
+                turn = await self._ask(conversation)
+            except ContextOverflowError as error:
+                trace.log_line(str(error), source="agent")
+                return _answer(last, conversation, StopReason.CONTEXT_OVERFLOW)
+            if turn.stop in FINAL or not (turn.calls or await self._goes_on(turn)):
+                return _answer(turn, conversation, turn.stop or _ended(turn))
             last = turn if turn.text else last
-            conversation.turns.append(ToolTurn(await caller.call_all(turn.calls)))
+            if not turn.calls:
+                conversation.turns.append(Message(content=(TextContent(text=CONTINUE),)))
+                continue
+            results = await caller.call_all(turn.calls)
+            if (response := self._response(results)) is not None:
+                return response
+            conversation.turns.append(ToolTurn(results))
         return _answer(last, conversation, StopReason.MAX_STEPS)
+
+    def _response(self, results: Sequence[tuple[ToolCall | MalformedCall, ToolResult]]) -> Answer | None:
+        """Give the answer, where a call of the response tool gave it."""
+        for call, result in results:
+            if call.name == self.config.response_tool_name and isinstance(call, ToolCall) and not result.is_error:
+                text = call.arguments.get("response", result.text)
+                return Answer(text=text) if isinstance(text, str) else Answer(text=json.dumps(text), structured=text)
+        return None
+
+    async def _goes_on(self, turn: ModelTurn) -> bool:
+        """Ask the model whether a turn without a tool call was a pause and not its answer."""
+        if not self.config.auto_respond or not turn.text or turn.stop is not None:
+            return False
+        said = Message(content=(TextContent(text=turn.text),))
+        verdict = await self._ask(Conversation(system=JUDGE_PAUSES, turns=[said]))
+        return "STOP" not in verdict.text.upper() and CONTINUE in verdict.text.upper()
 
     async def _ask(self, conversation: Conversation) -> ModelTurn:
         """Ask the model once, add its turn to the conversation and to the record."""
@@ -199,6 +256,28 @@ class _Caller:
         name = self._names.get(call.name, call.name)
         result = await self._toolbox.call_tool(call if name == call.name else attrs.evolve(call, name=name))
         return result if result.call_id == call.id else attrs.evolve(result, call_id=call.id)
+
+
+async def screenshot(tools: Sequence[Tool], toolbox: Toolbox) -> tuple[Content, ...]:
+    """Take a picture of the screen with the toolbox's computer tool.
+
+    Raises:
+        AgentError: There is none, or it fails.
+    """
+    tool = next((tool for tool in tools if is_computer(tool)), None)
+    if tool is None:
+        known = ", ".join(tool.name for tool in tools) or "none"
+        raise AgentError(f"initial_screenshot needs a computer tool, and there is none; tools: {known}")
+    properties = tool.input_schema.get("properties", {})
+    key = "action" if "action" in properties or "type" not in properties else "type"
+    result = await toolbox.call_tool(ToolCall(tool.name, {key: "screenshot"}))
+    if result.is_error:
+        raise AgentError(f"initial_screenshot: tool {tool.name!r} gave no screenshot: {result.text}")
+    return result.content
+
+
+def _ended(turn: ModelTurn) -> StopReason:
+    return StopReason.ANSWERED if turn.text or turn.structured is not None else StopReason.EMPTY
 
 
 def _answer(turn: ModelTurn, conversation: Conversation, stop: StopReason) -> Answer:

@@ -184,9 +184,12 @@ class Environment(Connects, Mocks, Serves):
         Raises:
             ToolError: The tool failed; scenario code handles that, or the rollout ends.
         """
-        result = await self._tools().call_tool(as_call(call, arguments))
+        tools = self._tools()
+        result = await tools.call_tool(as_call(call, arguments))
         if result.is_error:
             raise ToolError(result.text)
+        if isinstance(tools, LocalTools) and tools.setup_output is not None:
+            tools.setup_output += result.content
         return result
 
     async def list_tools(self) -> list[Tool]:

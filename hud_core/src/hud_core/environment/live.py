@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from hud_core.environment.connections import LOCAL
 from hud_core.environment.joined import JoinedTools, Source
 from hud_core.environment.session import Session
 from hud_core.environment.tools import LocalTools, current_tools
 from hud_core.environment.values import NoScoreError, evaluation_from, prompt_from
 from hud_core.errors import ConfigError, GraderError, RolloutError, SetupError, closest, describe
-from hud_core.model.content import Prompt
 from hud_core.model.evaluation import AgentAnswer, Evaluation
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from hud_core.environment.environment import Environment
     from hud_core.environment.scenario import ScenarioHandle
+    from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer
 
 
@@ -89,15 +91,19 @@ class LiveSession(Session):
         self._tools.hide(handle.options)
         self._scenario = handle
         self._generator = handle.function(**handle.signature.bind(args))
+        self._tools.setup_output = []
         try:
             first = await self._step(None)
         except StopAsyncIteration:
             msg = f"{handle.subject} ended without a prompt; its first yield is the prompt"
             raise SetupError(msg) from None
+        finally:
+            output, self._tools.setup_output = self._tools.setup_output, None
         prompt = prompt_from(first)
-        if handle.answer_type is None:
+        if handle.answer_type is None and not output:
             return prompt
-        return Prompt(messages=prompt.messages, system=prompt.system, answer_schema=handle.answer_type.schema)
+        schema = None if handle.answer_type is None else handle.answer_type.schema
+        return attrs.evolve(prompt, answer_schema=schema, setup_output=tuple(output))
 
     async def grade(self, answer: Answer) -> Evaluation:
         """Send the answer into the generator and read its second yield."""

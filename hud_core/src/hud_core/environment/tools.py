@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hud_core.environment.mocks import MockRun
     from hud_core.environment.scenario import ScenarioOptions
     from hud_core.environment.session import Tools
+    from hud_core.model.content import Content
 
 T = TypeVar("T")
 
@@ -137,13 +138,15 @@ def _in_thread(function: Callable[..., T], arguments: dict[str, Any]) -> tuple[T
 class LocalTools:
     """The tool functions of one session. Holds the functions and nothing else: no scenario, no session."""
 
-    __slots__ = ("_functions", "_hidden", "mocks")
+    __slots__ = ("_functions", "_hidden", "mocks", "setup_output")
 
     def __init__(self, functions: Mapping[str, ToolFunction], mocks: MockRun | None = None) -> None:
         self._functions = functions
         self._hidden: Collection[str] = ()
         self.mocks: MockRun | None = mocks
         """Results that tools give instead of running; None where none does."""
+        self.setup_output: list[Content] | None = None
+        """What the running scenario's own calls gave so far, up to its prompt; None at any other time."""
 
     def hide(self, options: ScenarioOptions | None) -> None:
         """Leave tools out of the list, as the running scenario asks; scenario code still reaches them."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hud_core.kernel import Kernel
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Evaluation
-    from hud_core.model.task import Task
+    from hud_core.model.task import Task, TaskAgentConfig
     from hud_core.trace import Recorder
 
 
@@ -185,8 +185,8 @@ class Attempt:
         task = self._task
         self._enter("setup")
         prompt = await self._live().setup(task.scenario or "", task.args or {})
-        if task.agent_config is not None and task.agent_config.system_prompt:
-            prompt = attrs.evolve(prompt, system=task.agent_config.system_prompt)
+        if task.agent_config is not None:
+            prompt = _configured(prompt, task.agent_config)
         self.prompt = prompt
         self._recorder.add(Prompted(rollout=self._recorder.rollout, prompt=prompt, time=time.time()))
         return prompt
@@ -214,7 +214,10 @@ class Attempt:
             max_steps = min(max_steps, config.max_steps)
         assert self.prompt is not None  # noqa: S101  `setup` has set it
         self._enter("agent")
-        answer = agent.run(self.prompt, toolbox, max_steps=max_steps)
+        prompt = self.prompt
+        if prompt.setup_output and not agent.wants_setup_output:  # it may hold what only the scenario is to know
+            prompt = attrs.evolve(prompt, setup_output=())
+        answer = agent.run(prompt, toolbox, max_steps=max_steps)
         return answer if self._timeouts.agent is None else self._within_limit(answer)
 
     async def _within_limit(self, answer: Awaitable[Answer | str]) -> Answer | str:
@@ -293,6 +296,16 @@ class Attempt:
 
     def _log(self, text: str) -> None:
         self._recorder.add(LogLine(rollout=self._recorder.rollout, text=text, time=time.time(), source="teardown"))
+
+
+def _configured(prompt: Prompt, config: TaskAgentConfig) -> Prompt:
+    """Give the prompt as the task's ``agent_config`` wants it."""
+    if config.append_setup_output:
+        prompt = attrs.evolve(prompt.showing(prompt.setup_output), setup_output=())
+    if config.system_prompt or config.initial_screenshot:
+        system = config.system_prompt or prompt.system
+        prompt = attrs.evolve(prompt, system=system, initial_screenshot=config.initial_screenshot)
+    return prompt
 
 
 def plain_answer(answer: object) -> Answer:

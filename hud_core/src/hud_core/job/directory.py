@@ -30,7 +30,7 @@ from msgspec.structs import replace
 
 from hud_core.environment.signature import to_json_data
 from hud_core.errors import ConfigError, RunDirectoryError
-from hud_core.model.content import AudioContent, Content, ImageContent, ResourceContent
+from hud_core.model.content import Content, ResourceContent, TextContent
 from hud_core.model.events import Event, Prompted, ToolReturned
 from hud_core.model.rollout import Fingerprint, Rollout, Status
 
@@ -157,7 +157,7 @@ class RunDirectory:
         if not events:
             return
         lines = _encoder.encode_lines(events)
-        if b'"type":"image"' in lines or b'"type":"audio"' in lines:  # looking at each event costs as much as encoding
+        if b'"data":"' in lines:  # looking at each event costs as much as encoding
             lines = _encoder.encode_lines([self._light(event) for event in events])
         self._events.append(lines)
 
@@ -186,28 +186,26 @@ class RunDirectory:
                 attrs.evolve(message, content=tuple(map(self._stored, message.content)))
                 for message in event.prompt.messages
             )
-            return replace(event, prompt=attrs.evolve(event.prompt, messages=messages))
+            output = tuple(map(self._stored, event.prompt.setup_output))
+            return replace(event, prompt=attrs.evolve(event.prompt, messages=messages, setup_output=output))
         return event
 
     def _stored(self, block: Content) -> Content:
-        if not isinstance(block, _MEDIA):
+        if isinstance(block, TextContent) or block.data is None:
             return block
         import base64
         import mimetypes  # only images pay for it
 
         data = base64.b64decode(block.data)
         digest = hashlib.sha256(data).hexdigest()
-        name = f"files/{digest}{mimetypes.guess_extension(block.mime_type) or ''}"
+        name = f"files/{digest}{mimetypes.guess_extension(block.mime_type or '') or ''}"
         try:
             (self.path / "files").mkdir(exist_ok=True)
             if not (self.path / name).exists():
                 _write_whole(self.path / name, data)
         except OSError as error:
             raise _unwritable(self.path / name, error) from error
-        return ResourceContent(uri=name, mimeType=block.mime_type)
-
-
-_MEDIA = (ImageContent, AudioContent)
+        return ResourceContent(uri=name, text=getattr(block, "uri", None), mimeType=block.mime_type)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 Role = Literal["user", "assistant", "system"]
 
@@ -87,6 +87,10 @@ class Prompt:
     """Added to the agent's own system prompt (a task's ``agent_config.system_prompt``)."""
     answer_schema: dict[str, Any] | None = None
     """The JSON Schema of the answer, when the scenario asks for a typed one."""
+    setup_output: tuple[Content, ...] = ()
+    """What the tools gave that the scenario called before its prompt; agents that do not ask for it do not get it."""
+    initial_screenshot: bool = False
+    """Whether the task wants the model to see the screen first (its ``agent_config.initial_screenshot``)."""
 
     @property
     def text(self) -> str:
@@ -94,6 +98,18 @@ class Prompt:
         if len(self.messages) == 1:
             return self.messages[0].text
         return "\n".join(message.text for message in self.messages)
+
+    def showing(self, content: tuple[Content, ...]) -> Prompt:
+        """Give the prompt with content added to its first message of the user."""
+        if not content:
+            return self
+        messages = list(self.messages)
+        first = next((i for i, message in enumerate(messages) if message.role == "user"), None)
+        if first is None:
+            messages.append(Message(content=content))
+        else:
+            messages[first] = evolve(messages[first], content=(*messages[first].content, *content))
+        return evolve(self, messages=tuple(messages))
 
 
 @frozen(kw_only=True)

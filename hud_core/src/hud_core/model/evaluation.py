@@ -23,8 +23,15 @@ class StopReason(StrEnum):
     MAX_STEPS = "max_steps"
     AGENT_TIMEOUT = "agent_timeout"
     REFUSED = "refused"
+    """The model declined."""
     TRUNCATED = "truncated"
     """The model ran out of output tokens in the middle of its answer."""
+    EMPTY = "empty"
+    """The model said nothing and called nothing."""
+    CONTENT_FILTER = "content_filter"
+    """The endpoint withheld the prompt or the answer."""
+    CONTEXT_OVERFLOW = "context_overflow"
+    """The conversation no longer fits into the model's context."""
 
 
 @frozen(kw_only=True)

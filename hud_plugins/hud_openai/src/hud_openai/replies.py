@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hud_core.model.tools import ToolCall
     from hud_openai.client import Reply
 
-STOPS = {"length": StopReason.TRUNCATED, "content_filter": StopReason.REFUSED}
+STOPS = {"length": StopReason.TRUNCATED, "content_filter": StopReason.CONTENT_FILTER}
 """The words for why a turn ended that mean something. Others, known and unknown, say what the turn itself shows."""
 
 

@@ -120,7 +120,7 @@ def decode_prompt(payload: bytes | msgspec.Raw) -> Prompt:
     """Decode a prompt."""
     data = decode(payload)
     messages = (Message(**{**message, "content": _blocks(message["content"])}) for message in data["messages"])
-    return Prompt(**{**data, "messages": tuple(messages)})
+    return Prompt(**{**data, "messages": tuple(messages), "setup_output": _blocks(data["setup_output"])})
 
 
 def decode_result(payload: bytes | msgspec.Raw) -> ToolResult:
