@@ -258,7 +258,7 @@ async def test_how_turns_end(endpoint: Endpoint, stub: ModuleType, toolbox: Tool
     cases = [
         (stub.say("ok"), "ok", StopReason.ANSWERED),
         (stub.say("ok", finish="eos"), "ok", StopReason.ANSWERED),
-        (stub.say(None), "", StopReason.ANSWERED),
+        (stub.say(None), "", StopReason.EMPTY),
         (
             stub.say([{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]),
             "in parts",
