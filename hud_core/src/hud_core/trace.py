@@ -6,13 +6,14 @@ import contextvars
 import time
 from typing import TYPE_CHECKING
 
-from hud_core.model.events import Event, LogLine, ModelCalled, ToolCalled, ToolReturned
+from hud_core.model.events import ConversationStarted, Event, LogLine, ModelCalled, ToolCalled, ToolReturned
 from hud_core.model.rollout import NO_USAGE, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hud_core.model.tools import ToolCall, ToolResult
+    from hud_core.model.content import Content
+    from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 
 class Recorder:
@@ -49,6 +50,19 @@ class Recorder:
 
 current_recorder: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("hud_recorder", default=None)
 """The recorder of the rollout that is running; None outside one."""
+
+
+def conversation_started(
+    *, model: str, system: str = "", tools: tuple[Tool, ...] = (), added: tuple[Content, ...] = ()
+) -> None:
+    """Record what a model is told beside the prompt; fields as in `ConversationStarted`. Nothing happens outside."""
+    recorder = current_recorder.get()
+    if recorder is not None:
+        recorder.add(
+            ConversationStarted(
+                rollout=recorder.rollout, model=model, time=time.time(), system=system, tools=tools, added=added
+            )
+        )
 
 
 def model_called(

@@ -118,7 +118,7 @@ class Conversation:
 
     def _content(self, blocks: Iterable[dict[str, Any]]) -> Iterator[str]:
         for block in blocks:
-            if block.get("text") is not None:
+            if block.get("text") is not None and not _is_file(block):
                 yield from self._text(block["text"])
             else:
                 yield f"{INDENT}[{plain(self._where(block))}]"
@@ -126,8 +126,8 @@ class Conversation:
     def _where(self, block: dict[str, Any]) -> str:
         """Name a block that is no text: the file that it was moved to, else what it is."""
         uri = block.get("uri") or ""
-        if uri.startswith("files/"):
-            return str(self._directory / uri)
+        if _is_file(block):
+            return " ".join(filter(None, [block.get("text"), str(self._directory / uri)]))
         return " ".join(filter(None, [block["type"], uri, block.get("mimeType") or block.get("mime_type")]))
 
     # --- one method for each type of event ----------------------------------------------------------------------------
@@ -145,6 +145,17 @@ class Conversation:
         for message in event["prompt"]["messages"]:
             yield from self._heading(message.get("role", "user"))
             yield from self._content(message["content"])
+
+    def _conversation_started(self, event: dict[str, Any]) -> Iterator[str]:
+        if tools := ", ".join(tool["name"] for tool in event.get("tools") or ()):
+            yield from self._heading("tools")
+            yield from self._text(tools)
+        if system := event.get("system"):
+            yield from self._heading("system", "the agent's and the task's")
+            yield from self._text(system)
+        if added := event.get("added"):
+            yield from self._heading("user", "added by the agent's settings")
+            yield from self._content(added)
 
     def _model_called(self, event: dict[str, Any]) -> Iterator[str]:
         usage = event.get("usage") or {}
@@ -206,3 +217,8 @@ class Conversation:
         else:
             yield f"{ink.red('invalid')} ({rollout.cause}, phase {rollout.phase}) after {rollout.seconds:.1f}s"
             yield from map(ink.red, () if is_told else self._text(rollout.error or ""))
+
+
+def _is_file(block: dict[str, Any]) -> bool:
+    """Whether a block's content was moved to a file; its text is the name that it had."""
+    return (block.get("uri") or "").startswith("files/")

@@ -126,22 +126,25 @@ class ToolLoopAgent(Agent):
         offered = offer(tools, self.agent_type, self.config.model or "", self.known_tools)
         functions, names = portable_tools(offered.functions)
         names |= {form.name: form.tool.name for form in offered.native if form.tool is not None}
+        added = await self._added(prompt, tools, toolbox)
         conversation = Conversation(
             system="\n\n".join(filter(None, (self.config.system_prompt, prompt.system))),
             tools=functions,
             native=offered.native,
             answer_schema=prompt.answer_schema,
-            turns=list((await self._begun(prompt, tools, toolbox)).messages),
+            turns=list(prompt.showing(added).messages),
+        )
+        trace.conversation_started(
+            model=self.config.model or "", system=conversation.system, tools=offered.tools, added=added
         )
         return await self._converse(conversation, _Caller(toolbox, names), max_steps)
 
-    async def _begun(self, prompt: Prompt, tools: Sequence[Tool], toolbox: Toolbox) -> Prompt:
-        """Give the prompt with what the settings want the model to see beside it."""
-        if self.config.append_setup_output:
-            prompt = prompt.showing(prompt.setup_output)
+    async def _added(self, prompt: Prompt, tools: Sequence[Tool], toolbox: Toolbox) -> tuple[Content, ...]:
+        """Give what the settings want the model to see behind the prompt."""
+        added = prompt.setup_output if self.config.append_setup_output else ()
         if self.config.initial_screenshot or prompt.initial_screenshot:
-            prompt = prompt.showing(await screenshot(tools, toolbox))
-        return prompt
+            added += await screenshot(tools, toolbox)
+        return added
 
     async def _converse(self, conversation: Conversation, caller: _Caller, max_steps: int) -> Answer:
         last = ModelTurn()
@@ -156,6 +159,7 @@ class ToolLoopAgent(Agent):
             last = turn if turn.text else last
             if not turn.calls:
                 conversation.turns.append(Message(content=(TextContent(text=CONTINUE),)))
+                trace.log_line("the model paused, and was told to continue", source="agent")
                 continue
             results = await caller.call_all(turn.calls)
             if (response := self._response(results)) is not None:

@@ -60,6 +60,11 @@ class Offer:
     functions: tuple[Tool, ...]
     native: tuple[NativeTool, ...] = ()
 
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """All of the environment's tools that are offered, in either form."""
+        return (*(form.tool for form in self.native if form.tool is not None), *self.functions)
+
 
 def offer(tools: Sequence[Tool], agent_type: str, model: str, known: Mapping[str, NativeTool] | None = None) -> Offer:
     """Choose the form in which a model is offered each tool.

@@ -31,7 +31,7 @@ from msgspec.structs import replace
 from hud_core.environment.signature import to_json_data
 from hud_core.errors import ConfigError, RunDirectoryError
 from hud_core.model.content import Content, ResourceContent, TextContent
-from hud_core.model.events import Event, Prompted, ToolReturned
+from hud_core.model.events import ConversationStarted, Event, Prompted, ToolReturned
 from hud_core.model.rollout import Fingerprint, Rollout, Status
 
 if TYPE_CHECKING:
@@ -188,6 +188,8 @@ class RunDirectory:
             )
             output = tuple(map(self._stored, event.prompt.setup_output))
             return replace(event, prompt=attrs.evolve(event.prompt, messages=messages, setup_output=output))
+        if isinstance(event, ConversationStarted):
+            return replace(event, added=tuple(map(self._stored, event.added)))
         return event
 
     def _stored(self, block: Content) -> Content:

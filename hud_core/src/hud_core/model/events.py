@@ -11,10 +11,10 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from hud_core.errors import Cause
-from hud_core.model.content import Prompt
+from hud_core.model.content import Content, Prompt
 from hud_core.model.evaluation import Answer, Evaluation
 from hud_core.model.rollout import NO_USAGE, Rollout, Usage
-from hud_core.model.tools import ToolCall, ToolResult
+from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 
 class JobStarted(Struct, frozen=True, kw_only=True, gc=False):
@@ -48,6 +48,21 @@ class Prompted(Struct, frozen=True, kw_only=True, gc=False):
     prompt: Prompt
     time: float
     type: Literal["prompted"] = "prompted"
+
+
+class ConversationStarted(Struct, frozen=True, kw_only=True, gc=False):
+    """An agent begins to talk to its model: what the model is told beside the prompt."""
+
+    rollout: str
+    model: str
+    time: float
+    system: str = ""
+    """The whole system prompt: the agent's and the task's."""
+    tools: tuple[Tool, ...] = ()
+    """The tools that it is offered, under the environment's names."""
+    added: tuple[Content, ...] = ()
+    """What its settings put behind the prompt, such as a first screenshot."""
+    type: Literal["conversation_started"] = "conversation_started"
 
 
 class ModelCalled(Struct, frozen=True, kw_only=True, gc=False):
@@ -158,6 +173,7 @@ Event = (
     JobStarted
     | RolloutStarted
     | Prompted
+    | ConversationStarted
     | ModelCalled
     | ToolCalled
     | ToolReturned
