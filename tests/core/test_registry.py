@@ -39,6 +39,13 @@ def test_an_unknown_name_says_what_is_installed_and_the_closest() -> None:
     assert said == "no agent 'parot' is installed; did you mean 'parrot'?; installed: owl, parrot"
 
 
+def test_an_unknown_model_lists_the_kinds_of_models_that_are_near() -> None:
+    some = registry(("owl", "a 1"), ("parrot", "b 1"), models={"owl": ("gpt-*", "o3*"), "parrot": ("claude-*", "*")})
+    assert "did you mean a model like 'gpt-*'?" in message(lambda: some["gtp-5.4"], UnknownProviderError)
+    assert "did you mean a model like 'claude-*'?" in message(lambda: some["cluade-sonnet"], UnknownProviderError)
+    assert "did you mean" not in message(lambda: some["zebra-1"], UnknownProviderError)
+
+
 def test_a_well_known_name_says_what_to_install() -> None:
     assert "pip install hud-anthropic" in message(lambda: registry()["claude"], UnknownProviderError)
     assert message(lambda: registry()["zzz"], UnknownProviderError) == "no agent 'zzz' is installed; installed: none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Generic, TypeVar
@@ -26,6 +27,9 @@ HOMES = {
     "claude-*": "hud-anthropic",
     "gemini-*": "hud-gemini",
     "gpt-*": "hud-openai",
+    "chatgpt-*": "hud-openai",
+    "computer-use-*": "hud-openai",
+    "o[1-9]*": "hud-openai",
     "openai": "hud-openai",
     "operator": "hud-openai",
     "openai_compatible": "hud-openai",
@@ -149,8 +153,17 @@ class Registry(Mapping[str, Provider[T]], Generic[T]):
     def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self._providers)) or "none"
         homes = [home for pattern, home in HOMES.items() if fnmatchcase(name, pattern)]
-        home = f"; pip install {homes[0]}" if homes else closest(name, self._providers)
+        home = f"; pip install {homes[0]}" if homes else closest(name, self._providers) or self._near_model(name)
         return f"no {self._kind} {name!r} is installed{home}; installed: {known}"
+
+    def _near_model(self, name: str) -> str:
+        """Say which models are meant, by the word that their patterns begin with: ``gtp-5`` is near ``gpt-*``."""
+        import difflib  # only a mistake pays for it
+
+        patterns = [pattern for provider in self._providers.values() for pattern in provider.models]
+        words = {re.split(r"[-*]", pattern)[0]: pattern for pattern in patterns}
+        near = difflib.get_close_matches(name.split("-")[0].lower(), filter(None, words))
+        return f"; did you mean a model like {', '.join(repr(words[word]) for word in near)}?" if near else ""
 
 
 def _misfit(factory: Callable[..., object], options: Mapping[str, object]) -> str:
