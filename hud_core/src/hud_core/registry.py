@@ -162,7 +162,7 @@ class Registry(Mapping[str, Provider[T]], Generic[T]):
 
         patterns = [pattern for provider in self._providers.values() for pattern in provider.models]
         words = {re.split(r"[-*]", pattern)[0]: pattern for pattern in patterns}
-        near = difflib.get_close_matches(name.split("-")[0].lower(), filter(None, words))
+        near = difflib.get_close_matches(name.split("-", maxsplit=1)[0].lower(), filter(None, words))
         return f"; did you mean a model like {', '.join(repr(words[word]) for word in near)}?" if near else ""
 
 
