@@ -119,6 +119,8 @@ class BackendError(RolloutError):
     """The environment's backend failed: a crashed process, a lost container, a dead server."""
 
     verdict: ClassVar[Verdict] = Verdict(Cause.BACKEND, retry=True)
+    is_unsent: bool = False
+    """Whether what was asked is known not to have arrived, so that asking again does nothing twice."""
 
 
 class ProviderError(RolloutError):

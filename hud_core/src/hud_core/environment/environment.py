@@ -211,7 +211,8 @@ class Environment(Connects, Mocks, Serves):
     async def __aenter__(self) -> Self:
         """Initialise the environment and open its connections, for code that calls its tools by hand.
 
-        It may be entered more than once; each time has connections of its own, and the latest are called.
+        It may be entered more than once; each time has connections of its own, and the latest are called. One that is
+        lost is opened again by the next call.
 
         Raises:
             BackendError: A connection cannot be opened; the message says which, what was tried and what it answered.
@@ -223,7 +224,7 @@ class Environment(Connects, Mocks, Serves):
         async with AsyncExitStack() as stack:
             stack.push_async_callback(run_hooks, self.on_shutdown)
             session = self.session()
-            await stack.enter_async_context(connected(session))
+            await stack.enter_async_context(connected(session, is_lasting=True))
             if self.connections:
                 session.tools.mocks = self._by_hand
                 self._entered.append(session)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
+from hud_core.environment.lasting import CLOSE_SECONDS, GIVEN_UP, LastingSession, hold
 from hud_core.errors import BackendError, ConfigError, DefinitionError, HudError, PluginError, describe
 from hud_core.trace import log_line
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
     Opens = Callable[[EnvRef | Recipe], AbstractAsyncContextManager[Session]]
 
-CLOSE_SECONDS = 30.0
-"""How long a scenario's ``finally`` blocks may take when its rollout is cancelled, and how long a connection's end."""
-
 
 class Connected:
     """The connections of a session's environment, open. Enter and leave it in one task.
@@ -36,13 +35,17 @@ class Connected:
     Args:
         session: A session that has just begun.
         opens: Opens an environment elsewhere, with a deadline of its own.
+        is_lasting: Whether a connection that is lost is opened again by the next call. By default it takes what runs
+            inside with it, as it must a rollout.
     """
 
-    def __init__(self, session: LiveSession, opens: Opens) -> None:
+    def __init__(self, session: LiveSession, opens: Opens, *, is_lasting: bool = False) -> None:
         self._session = session
         self._connections = session.environment.connections
         self._opens = opens
         self._sessions: dict[str, Session] = {}
+        self._is_lasting = is_lasting
+        self._lasting: list[LastingSession] = []
         self._opened = anyio.Event()
         self._closing = anyio.Event()
         self._group: TaskGroup | None = None
@@ -61,7 +64,7 @@ class Connected:
         try:
             # Not by `start`: where that is cancelled, it waits for a task that may be open and shielded by then.
             for connection in self._connections.values():
-                self._group.start_soon(self._hold, connection)
+                self._group.start_soon(self._keep if self._is_lasting else self._hold, connection)
             await self._opened.wait()
             await self._session.join({name: self._sessions[name] for name in self._connections})
         except BaseException as error:
@@ -95,33 +98,47 @@ class Connected:
 
     async def _hold(self, connection: Connection) -> None:
         """Hold one connection open until the session is closing; from then on it has a deadline."""
-        what = f"connection {connection.name!r} of environment {self._session.environment.name!r}"
-        scope = anyio.CancelScope()
+        what = self._what(connection)
+        is_given_up = False
         try:
-            with scope:
-                async with self._opens(connection.ref) as session:
-                    self._sessions[connection.name] = session
-                    scope.shield = True  # a rollout that is cancelled still cleans up over it
-                    if len(self._sessions) == len(self._connections):
-                        self._opened.set()
-                    await self._closing.wait()
-                    scope.deadline = anyio.current_time() + CLOSE_SECONDS
+            is_given_up = await hold(
+                partial(self._opens, connection.ref), self._closing, partial(self._note, connection.name)
+            )
         except Exception as error:
             if connection.name not in self._sessions:
                 raise _failure(f"{what} cannot be opened", error) from error
             if not self._closing.is_set():
                 raise _failure(f"{what} was lost", error) from error
             log_line(f"teardown failed: {describe(error)}", source=connection.name)
-        if scope.cancelled_caught:
-            log_line(f"closing took longer than {CLOSE_SECONDS:.0f} s and was given up", source=connection.name)
+        if is_given_up:
+            log_line(GIVEN_UP, source=connection.name)
         if not self._closing.is_set():
             msg = f"{what} ended by itself"
             raise BackendError(msg)
+
+    async def _keep(self, connection: Connection) -> None:
+        """Keep one connection, and open it again whenever it is lost and needed, until the session is closing."""
+        lasting = LastingSession(self._what(connection), partial(self._opens, connection.ref))
+        self._lasting.append(lasting)
+        try:
+            await lasting.live(partial(self._note, connection.name, lasting))
+        except Exception as error:
+            raise _failure(f"{self._what(connection)} cannot be opened", error) from error
+
+    def _what(self, connection: Connection) -> str:
+        return f"connection {connection.name!r} of environment {self._session.environment.name!r}"
+
+    def _note(self, name: str, session: Session) -> None:
+        self._sessions[name] = session
+        if len(self._sessions) == len(self._connections):
+            self._opened.set()
 
     async def _end(self, error: BaseException | None) -> bool:
         """Let the holders close, and wait for them; says whether it was one of them that cancelled the rollout."""
         assert self._group is not None  # noqa: S101  both callers have entered it
         self._closing.set()
+        for lasting in self._lasting:
+            lasting.close()
         # An ordinary exception would be wrapped by the group; whoever raised it goes on with it as it is.
         cancellation: tuple[Any, ...] = (None, None, None)
         if error is not None and not isinstance(error, Exception):

@@ -41,6 +41,11 @@ class Session(ABC):
     def tools(self) -> Tools:
         """The tools, as an object that knows nothing of the session."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the environment is known to be gone. False where that shows only when it is asked for something."""
+        return False
+
     @abstractmethod
     async def setup(self, scenario: str, args: Mapping[str, Any]) -> Prompt:
         """Run a scenario up to its prompt.

@@ -82,13 +82,18 @@ class Backends:
 
 
 @asynccontextmanager
-async def connected(session: LiveSession) -> AsyncIterator[None]:
+async def connected(session: LiveSession, *, is_lasting: bool = False) -> AsyncIterator[None]:
     """Hold the connections of a session's environment open, outside any job, with the plugins that are installed.
 
     For whoever makes a session of an environment: a job does this by itself.
 
+    Args:
+        session: A session that has just begun.
+        is_lasting: Whether a connection that is lost is opened again by the next call. Not for rollouts: what the other
+            side kept for them is gone.
+
     Raises:
-        BackendError: One cannot be opened; or it was lost, and what ran inside with it.
+        BackendError: One cannot be opened; or it was lost, and what ran inside with it, unless they are lasting.
         ConfigError: One never can be opened, or their tools do not fit together.
     """
     if not session.environment.connections:
@@ -96,7 +101,7 @@ async def connected(session: LiveSession) -> AsyncIterator[None]:
         return
     backends = Backends(Kernel(), None)
     try:
-        async with Connected(session, backends.opens):
+        async with Connected(session, backends.opens, is_lasting=is_lasting):
             yield
     finally:
         for warning in await backends.aclose():

@@ -32,8 +32,21 @@ REASON_SECONDS = 1.0
 _LOST_TEXTS = ("Connection closed", "SSE stream ended", "SSE stream failed", "Session terminated", "Session not found")
 
 
+_UNSENT_TEXTS = ("Session terminated", "Session not found")
+"""How a server refuses requests of a session that it does not know, as it does after a restart: nothing was run."""
+
+
 class ConnectionLostError(BackendError):
-    """The connection to a server broke."""
+    """The connection to a server broke.
+
+    Args:
+        message: How.
+        is_unsent: Whether the request is known not to have been run.
+    """
+
+    def __init__(self, message: str, *, is_unsent: bool) -> None:
+        super().__init__(message)
+        self.is_unsent = is_unsent
 
 
 class _Live:
@@ -83,6 +96,12 @@ class Connection:
         """How often the server said that its list of tools changed, since the first look at this."""
         self._is_followed.set()
         return self._tool_changes
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the server is known to be gone."""
+        live = self._live
+        return live is not None and (live.ended.is_set() or live.link.is_gone())
 
     async def __aenter__(self) -> Self:
         self._group = anyio.create_task_group()
@@ -247,7 +266,8 @@ class Connection:
             if live.link.breaks_with_error:
                 await live.ended.wait()
         failure = self._opener.failure(live.link, live.error or error)
-        return ConnectionLostError(f"the connection broke: {failure}")
+        is_unsent = error is None or (isinstance(error, MCPError) and error.message.startswith(_UNSENT_TEXTS))
+        return ConnectionLostError(f"the connection broke: {failure}", is_unsent=is_unsent)
 
 
 def _version() -> str:

@@ -61,6 +61,11 @@ class MCPSession(Session):
         """The server's tools."""
         return self._tools
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the server is known to be gone."""
+        return self._connection.is_lost
+
     # --- setup --------------------------------------------------------------------------------------------------------
 
     async def setup(self, scenario: str, args: Mapping[str, Any]) -> Prompt:

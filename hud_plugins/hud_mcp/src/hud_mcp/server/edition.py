@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from hud_core.environment.environment import run_hooks
-from hud_core.errors import BackendError, ConfigError, SetupError, describe
+from hud_core.errors import ConfigError, SetupError, describe
 from hud_core.job.backends import connected
 from hud_core.log import logger
 from hud_mcp.server.asking import current_caller
@@ -97,17 +97,12 @@ class Edition:
                 self._is_ready, self._is_retired, self._unused = False, False, anyio.Event()
 
     async def _serve(self, task_status: TaskStatus[None]) -> None:
-        """Keep the session open until nobody uses it, or one of its connections is lost."""
+        """Keep the session open until nobody uses it; a connection that is lost is opened again by the next call."""
         self._session = self.environment.session()
-        try:
-            async with connected(self._session):
-                self._is_ready = True
-                task_status.started()
-                await self._until_unused()
-        except BackendError as error:
-            if not self._is_ready:
-                raise
-            logger().warning(f"environment {self.environment.name!r} starts anew with the next request: {error}")
+        async with connected(self._session, is_lasting=True):
+            self._is_ready = True
+            task_status.started()
+            await self._until_unused()
 
     async def _until_unused(self) -> None:
         try:

@@ -1,0 +1,259 @@
+"""Connections of environments that are served or entered: opened again when their server dies or restarts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import mcp
+import pytest
+import sniffio
+from mcp import Client
+
+from hud_core import Environment, ToolError
+from hud_core.testing.processes import descendants, is_running
+from hud_mcp.client import connection
+from hud_mcp.server import EnvironmentServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    Call = Callable[..., Awaitable[str]]
+
+SERVER = Path(__file__).parent / "servers" / "everything.py"
+GATED = """
+import pathlib, runpy, sys
+if pathlib.Path(sys.argv[2]).exists():
+    sys.exit("the gate is shut")
+sys.argv = [sys.argv[1], "stdio"]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+# On trio, the SDK's HTTP client leaves a generator of its own behind, half-read; nothing else warns here.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*(EventSource|ByteStream):pytest.PytestUnraisableExceptionWarning"),
+]
+
+ON_ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # where the loop makes no difference
+
+
+@asynccontextmanager
+async def entered(env: Environment) -> AsyncIterator[Call]:
+    """Call an environment's tools by hand."""
+
+    async def call(name: str, /, **arguments: Any) -> str:
+        return (await env.call_tool(name, **arguments)).text
+
+    async with env:
+        yield call
+
+
+@asynccontextmanager
+async def served(env: Environment) -> AsyncIterator[Call]:
+    """Call an environment's tools as a client of its server."""
+    async with Client(EnvironmentServer(env).lowlevel) as client:
+
+        async def call(name: str, /, **arguments: Any) -> str:
+            result = await client.call_tool(name, arguments)
+            if result.is_error:
+                raise ToolError(result.content[0].text)
+            return result.content[0].text
+
+        yield call
+
+
+def environment(gate: Path | None = None) -> Environment:
+    """Connect to two processes, and count how often the environment itself is begun and ended."""
+    args = ["-c", GATED, str(SERVER), str(gate)] if gate else [str(SERVER), "stdio"]
+    first = {"command": sys.executable, "args": args, "env": {"GIVEN": "secret-1"}}
+    env = Environment("near").connect_mcp({"one": first}, prefix="one")
+    env.hooks = []
+    env.initialize(lambda: env.hooks.append("began"))
+    env.shutdown(lambda: env.hooks.append("ended"))
+    return env
+
+
+async def kill(process: str) -> None:
+    """Kill a server, and wait until its end is known here."""
+    os.kill(int(process), signal.SIGKILL)
+    while _state(process) not in (None, "Z") or (_state(process) == "Z" and sniffio.current_async_library() != "trio"):
+        await anyio.sleep(0.01)  # asyncio waits for its processes by itself, trio when it is asked
+    await anyio.sleep(0.05)
+
+
+def _state(process: str) -> str | None:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+@pytest.mark.parametrize("using", [entered, served])
+async def test_a_process_that_died_unused_is_started_again(using: Any) -> None:
+    env = environment()
+    env.connect_mcp({"two": {"command": sys.executable, "args": [str(SERVER), "stdio"]}}, prefix="two")
+    async with using(env) as call:
+        first, other = await call("one_process"), await call("two_process")
+        await kill(first)
+        second = await call("one_process")
+        assert second != first
+        assert await call("one_variable", name="GIVEN") == "secret-1"
+        assert await call("two_process") == other
+        assert env.hooks == ["began"]
+    assert env.hooks == ["began", "ended"]
+    assert not [process for process in descendants() if is_running(process)]
+
+
+async def test_a_call_under_way_fails_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    async with served(environment()) as call:
+        process = await call("one_process")
+        failures: list[str] = []
+
+        async def sleep() -> None:
+            with pytest.raises(ToolError) as caught:
+                await call("one_sleep", mark=str(mark))
+            failures.append(str(caught.value))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sleep)
+            with anyio.fail_after(20):
+                while not mark.exists():
+                    await anyio.sleep(0.01)
+                await kill(process)
+        assert "connection 'one' of environment 'near' was lost" in failures[0]
+        assert "ended by signal 9" in failures[0]
+        assert "hello from stderr" in failures[0]
+        assert "the next call opens it again" in failures[0]
+        async with anyio.create_task_group() as tasks:  # those that come together wait for one and the same
+            found: set[str] = set()
+
+            async def ask() -> None:
+                found.add(await call("one_process"))
+
+            for _ in range(5):
+                tasks.start_soon(ask)
+        assert len(found) == 1
+        assert found != {process}
+
+
+@ON_ASYNCIO
+async def test_a_process_that_dies_again_and_again_is_waited_for() -> None:
+    async with served(environment()) as call:
+        for _ in range(10):
+            with pytest.raises(ToolError) as caught:
+                await call("one_die")
+            if "s at the earliest" in str(caught.value):
+                break
+        assert "it is opened again in" in str(caught.value)
+        assert "dying now" in str(caught.value)
+
+
+@ON_ASYNCIO
+async def test_a_process_that_cannot_be_started_again_says_why(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with entered(environment(gate)) as call:
+        process = await call("one_process")
+        gate.touch()
+        await kill(process)
+        with pytest.raises(ToolError) as caught:
+            await call("one_process")
+        assert "connection 'one' of environment 'near' cannot be opened again" in str(caught.value)
+        assert "over stdio" in str(caught.value)
+        assert "the gate is shut" in str(caught.value)
+        assert "secret-1" not in str(caught.value)
+        gate.unlink()
+        with anyio.fail_after(20):
+            while True:
+                try:
+                    assert await call("one_process") != process
+                    break
+                except ToolError:
+                    await anyio.sleep(0.05)
+
+
+@ON_ASYNCIO
+async def test_the_list_stays_while_the_server_is_gone(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    env = environment(gate)
+    async with env:
+        before = await env.list_tools()
+        gate.touch()
+        await kill((await env.call_tool("one_process")).text)
+        assert await env.list_tools() == before
+
+
+async def test_leaving_while_it_is_being_opened_again(tmp_path: Path) -> None:
+    slow = f"if pathlib.Path({str(tmp_path / 'slow')!r}).exists():"
+    script = f"import pathlib, time\n{slow} pathlib.Path({str(tmp_path / 'begun')!r}).touch(); time.sleep(600)\n"
+    args = ["-c", script + GATED, str(SERVER), str(tmp_path / "gate")]
+    env = Environment("near").connect_mcp({"one": {"command": sys.executable, "args": args}})
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks, env:
+            (tmp_path / "slow").touch()
+            await kill((await env.call_tool("process")).text)
+            tasks.start_soon(env.call_tool, "process")
+            while not (tmp_path / "begun").exists():
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+    assert not [process for process in descendants() if is_running(process)]
+
+
+# --- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+def start(port: int) -> subprocess.Popen[bytes]:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, str(SERVER), str(port)], **quiet)
+    while True:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return process
+        assert process.poll() is None, "the server did not start"
+        time.sleep(0.01)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+@ON_ASYNCIO
+@pytest.mark.parametrize(("using", "mode"), [(served, "auto"), (entered, "legacy")])
+async def test_a_server_that_restarts_is_connected_to_again(
+    using: Any, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "Client", partial(mcp.Client, mode=mode))
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = start(port)
+    try:
+        env = Environment("near").connect_url(f"http://127.0.0.1:{port}/mcp", alias="far")
+        async with using(env) as call:
+            first = await call("process")
+            stop(process)
+            process = start(port)
+            assert await call("process") != first
+            stop(process)
+            with pytest.raises(ToolError, match="connection 'far' of environment 'near' was lost"):
+                await call("process")
+            process = start(port)
+            with anyio.fail_after(20):
+                while True:
+                    try:
+                        await call("process")
+                        break
+                    except ToolError:
+                        await anyio.sleep(0.05)
+    finally:
+        stop(process)
