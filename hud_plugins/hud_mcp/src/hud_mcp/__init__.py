@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 _NAMES = {
     "hud_mcp.server.facade": ("HiddenRouter", "MCPRouter", "MCPServer"),
     "hud_mcp.server.asking": ("elicit", "list_roots", "log", "progress", "resource_updated", "sample"),
+    "hud_mcp.server.toolbox": ("ToolboxAddress", "serve_toolbox"),
 }
-"""The modules behind the names of `hud.server`."""
+"""The modules behind the names of `hud.server`, and behind those for other plugins."""
 
 
 def _mcp() -> Callable[..., Backend]:
@@ -40,7 +41,7 @@ def hud_commands() -> Iterable[Command]:
 
 
 def __getattr__(name: str) -> object:
-    """Give the names of `hud.server`; they bring the SDK along, so nothing else here does."""
+    """Give the names that bring the SDK along; nothing else here does."""
     import importlib
 
     for module, names in _NAMES.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -58,8 +59,13 @@ class ServedApp(Starlette):
         return self.run()
 
 
-class _Endpoint:
-    """The streamable HTTP endpoint; says what is missing where an outer application does not run its lifespan."""
+class Endpoint:
+    """The streamable HTTP endpoint; says what is missing where an outer application does not run its lifespan.
+
+    Args:
+        manager: Answers.
+        ttl: For how many seconds a session may go unused; it is what `manager` has.
+    """
 
     def __init__(self, manager: StreamableHTTPSessionManager, ttl: float) -> None:
         self._manager = manager
@@ -67,6 +73,7 @@ class _Endpoint:
         self._serve = StreamableHTTPASGIApp(manager)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
         if self._manager._task_group is None:  # noqa: SLF001  the SDK would answer with a bare 500
             text = "the MCP app's lifespan is not running; give the outer application lifespan=app.lifespan"
             await PlainTextResponse(text, 503)(scope, receive, send)
@@ -99,15 +106,16 @@ def make_app(server: EnvironmentServer, policy: Policy, *, path: str, stateless:
         max_request_body_size=server.max_body,
         max_sessions=server.max_sessions,
     )
-    endpoint = _Endpoint(manager, server.episode_ttl)
+    endpoint = Endpoint(manager, server.episode_ttl)
     if server.store is None:
-        return _served(path, WholeRequest(endpoint, server.max_body, BODY_SECONDS), policy, manager.run)
+        return served(path, WholeRequest(endpoint, server.max_body, BODY_SECONDS), policy, manager.run)
     forward = Forward(endpoint, server.store, server.max_body)
     whole = WholeRequest(forward, server.max_body, BODY_SECONDS)
-    return _served(path, whole, policy, partial(_as_replica, manager, endpoint, forward, server.store))
+    return served(path, whole, policy, partial(_as_replica, manager, endpoint, forward, server.store))
 
 
-def _served(path: str, endpoint: ASGIApp, policy: Policy, run: _Run) -> ServedApp:
+def served(path: str, endpoint: ASGIApp, policy: Policy, run: _Run) -> ServedApp:
+    """Make the ASGI application of an endpoint at a path, guarded by a policy; `run` is its lifespan."""
     app = ServedApp(
         routes=[Route(path, endpoint=endpoint)],
         middleware=[*_cors(policy.origins), Middleware(Guard, policy=policy)],
@@ -149,13 +157,22 @@ async def serve(app: ServedApp, host: str, port: int) -> None:
     Raises:
         ConfigError: The address cannot be bound.
     """
-    with _bind(host, port) as listener:
+    with bind(host, port) as listener:
         await serve_on(app, listener, lifespan="on")
 
 
 async def serve_on(app: ASGIApp, listener: socket.socket, *, lifespan: Literal["on", "off"] = "off") -> None:
-    """Serve an application on a socket with uvicorn until cancelled."""
+    """Serve an application on a socket with uvicorn until cancelled.
+
+    Raises:
+        ConfigError: The event loop is not asyncio's.
+    """
     import uvicorn
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as error:
+        raise ConfigError("HTTP is served with uvicorn, which needs asyncio's event loop; run on that") from error
 
     config = uvicorn.Config(
         app,
@@ -202,7 +219,12 @@ def _standstill(connection: Any) -> object:  # noqa: ANN401  one of uvicorn's pr
     return (cycle, unread) if unread or cycle is None or cycle.response_complete else None
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """Make the socket of an address.
+
+    Raises:
+        ConfigError: It cannot be bound.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named, though it is the only one: asyncio sends small answers at once only on sockets that say so.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
