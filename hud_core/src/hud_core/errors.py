@@ -130,14 +130,19 @@ class ProviderError(RolloutError):
         message: What the endpoint answered.
         retry: Whether another attempt may help; false for refused credentials and the like.
         retry_after: Seconds the endpoint asked to wait, when it did.
+        overloaded: Whether the endpoint has too much to do at the moment (429, 503, 529 and the like): the same request
+            will succeed once it has less.
     """
 
     verdict: ClassVar[Verdict] = Verdict(Cause.PROVIDER, retry=True)
 
-    def __init__(self, message: str, *, retry: bool = True, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry: bool = True, retry_after: float | None = None, overloaded: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry = retry
         self.retry_after = retry_after
+        self.overloaded = overloaded
 
 
 class ContextOverflowError(ProviderError):

@@ -76,6 +76,8 @@ def model_called(
     stop_reason: str | None = None,
     request_id: str | None = None,
     retries: int = 0,
+    waited: float = 0.0,
+    cached: bool = False,
 ) -> None:
     """Record a call of a model, and count its tokens; fields as in `ModelCalled`. Nothing happens outside a rollout."""
     recorder = current_recorder.get()
@@ -95,6 +97,8 @@ def model_called(
             stop_reason=stop_reason,
             request_id=request_id,
             retries=retries,
+            waited=waited,
+            cached=cached,
         )
     )
 

@@ -222,7 +222,7 @@ async def test_a_lost_environment_ends_the_run_as_itself_and_stops_the_other_cal
 
 async def test_a_failing_endpoint_ends_the_run() -> None:
     with pytest.raises(ProviderError, match="overloaded"):
-        await FakeVendor(ProviderError("overloaded")).run(PROMPT, toolbox(), max_steps=5)
+        await FakeVendor(ProviderError("overloaded"), max_retries=0).run(PROMPT, toolbox(), max_steps=5)
 
 
 async def test_cancelling_reaches_every_tool_that_runs() -> None:

@@ -469,7 +469,7 @@ async def test_a_rate_limit_that_stays_says_how_long_to_wait(
     endpoint: Endpoint, stub: ModuleType, toolbox: Tools, headers: dict[str, str], seconds: float | None
 ) -> None:
     server = endpoint(stub.fail(429, "slow down", **headers))
-    async with agent_of(server, max_retries=0) as agent:
+    async with agent_of(server, max_retries=0, overload_patience=0) as agent:
         with pytest.raises(ProviderError, match=r"answered 429.*slow down") as raised:
             await agent.run(ask("x"), toolbox())
     assert raised.value.retry
@@ -515,7 +515,7 @@ async def test_an_endpoint_that_takes_too_long(endpoint: Endpoint, stub: ModuleT
 async def test_answers_that_are_none(
     endpoint: Endpoint, stub: ModuleType, toolbox: Tools, body: Any, said: str
 ) -> None:
-    async with agent_of(endpoint(stub.Reply(body))) as agent:
+    async with agent_of(endpoint(stub.Reply(body)), max_retries=0) as agent:
         with pytest.raises(ProviderError, match=said):
             await agent.run(ask("x"), toolbox())
 

@@ -87,7 +87,7 @@ async def test_a_rate_limit_that_outlasts_a_call_is_tried_again_by_the_job(
     job = await run(
         count.task(word="strawberry", letter="r"),
         "openai_compatible",
-        agent_options={"base_url": server.url, "model": "m", "max_retries": 0},
+        agent_options={"base_url": server.url, "model": "m", "max_retries": 0, "overload_patience": 0},
         retries=Retries(delay=0.001),
         kernel=kernel,
         save=False,

@@ -159,7 +159,8 @@ async def test_aimock_finish_reasons(aimock: str, toolbox: Tools, text: str, ans
 
 
 async def test_aimock_overloaded(aimock: str, toolbox: Tools) -> None:
-    async with OpenAIChatAgent.create(base_url=f"{aimock}/v1", model="gpt-4o", max_retries=1) as agent:
+    options = {"max_retries": 1, "overload_patience": 0}
+    async with OpenAIChatAgent.create(base_url=f"{aimock}/v1", model="gpt-4o", **options) as agent:
         with pytest.raises(ProviderError, match="503: try later") as raised:
             await agent.run(ask("overloaded"), toolbox())
     assert raised.value.retry
@@ -211,7 +212,8 @@ def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def through(litellm: str, model: str, **options: Any) -> OpenAIChatAgent:
     key = CONFIG["general_settings"]["master_key"]  # type: ignore[index,call-overload]
-    return OpenAIChatAgent.create(**{"base_url": litellm, "model": model, "api_key": key, "max_retries": 0, **options})
+    fixed = {"base_url": litellm, "api_key": key, "max_retries": 0, "overload_patience": 0}
+    return OpenAIChatAgent.create(model=model, **{**fixed, **options})
 
 
 async def test_litellm_answers(litellm: str, toolbox: Tools) -> None:

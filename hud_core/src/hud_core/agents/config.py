@@ -35,6 +35,16 @@ def must_be(*types: type) -> Callable[[object, Attribute[Any], object], None]:
     return check
 
 
+def at_least(least: float) -> Callable[[object, Attribute[Any], float | None], None]:
+    """Make the validator of a number that must not be less than `least`."""
+
+    def check(_: object, attribute: Attribute[Any], value: float | None) -> None:
+        if value is not None and not value >= least:
+            raise ConfigError(f"setting {attribute.name!r} must be at least {least:g}, got {value}")
+
+    return check
+
+
 def _patterns(value: str | Sequence[str] | None) -> object:
     """Read one pattern as a list of one; leave what is no list to the validator."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
@@ -60,6 +70,10 @@ class BaseAgentConfig:
     """A tool whose call is the answer: its argument ``response``, or else the text of its result."""
     auto_respond: bool = field(default=False, validator=must_be(bool))
     """Whether the model itself is asked, when it ends a turn without a tool call, if that was its answer or a pause."""
+    max_retries: int = field(default=5, validator=[must_be(int), at_least(0)], metadata=OPERATIONAL)
+    """How often one model call is tried again: on lost connections, 5xx and the like, with backoff."""
+    overload_patience: float = field(default=600.0, validator=[must_be(int, float), at_least(0)], metadata=OPERATIONAL)
+    """Seconds that one model call waits for an endpoint that is overloaded (429, 503, 529), beside `max_retries`."""
 
     @classmethod
     def names(cls) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, overload
 
@@ -26,6 +25,8 @@ from hud_core.agents.native import is_computer, offer
 from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.errors import AgentError, ConfigError, ContextOverflowError
 from hud_core.interfaces import Agent
+from hud_core.metering.calls import send
+from hud_core.metering.retrying import Endurance
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.tools import ToolCall, ToolResult
@@ -98,7 +99,7 @@ class ToolLoopAgent(Agent):
         object are returned as a `MalformedCall` (`read_call` does it), a refusal or a cut-off answer as `stop`.
 
         Raises:
-            ProviderError: The endpoint failed, after the retries that make sense within one call.
+            ProviderError: The endpoint failed. This sends one request and never tries again: whoever calls it does.
         """
 
     @overload
@@ -184,20 +185,26 @@ class ToolLoopAgent(Agent):
         return "STOP" not in verdict.text.upper() and CONTINUE in verdict.text.upper()
 
     async def _ask(self, conversation: Conversation) -> ModelTurn:
-        """Ask the model once, add its turn to the conversation and to the record."""
-        started = time.monotonic()
-        turn = await self.respond(conversation)
+        """Ask the model until it answers, add its turn to the conversation and to the record.
+
+        Raises:
+            ProviderError: The endpoint failed, after the retries that make sense.
+        """
+        endurance = Endurance(self.config.max_retries, self.config.overload_patience)
+        sent = await send(lambda: self.respond(conversation), endurance)
+        turn = sent.answer
         conversation.turns.append(turn)
         trace.model_called(
             model=turn.model or self.config.model or "",
-            seconds=time.monotonic() - started,
+            seconds=sent.seconds,
+            waited=sent.waited,
             usage=replace(turn.usage, calls=1),
             text=turn.text,
             reasoning=turn.reasoning,
             calls=tuple(call.as_call if isinstance(call, MalformedCall) else call for call in turn.calls),
             stop_reason=turn.finish,
             request_id=turn.request_id,
-            retries=turn.retries,
+            retries=turn.retries + sent.retries,
         )
         return turn
 

@@ -72,7 +72,9 @@ class ModelCalled(Struct, frozen=True, kw_only=True, gc=False):
     model: str
     time: float
     seconds: float
-    """Latency of the call, its retries included."""
+    """How long the endpoint took for its answer; 0.0 for one out of the cache."""
+    waited: float = 0.0
+    """How long the call waited before: tries that failed, and its turn at an endpoint that is overloaded."""
     text: str = ""
     """What the model said."""
     reasoning: str = ""
@@ -83,6 +85,9 @@ class ModelCalled(Struct, frozen=True, kw_only=True, gc=False):
     """The provider's own word."""
     request_id: str | None = None
     retries: int = 0
+    """Tries that failed before."""
+    cached: bool = False
+    """Whether the answer came out of the cache: it cost nothing, and no model was asked."""
     type: Literal["model_called"] = "model_called"
 
 

@@ -22,7 +22,7 @@ class Status(StrEnum):
 
 
 class Usage(Struct, frozen=True, kw_only=True, gc=False):
-    """Tokens and calls of a model."""
+    """Tokens and calls of a model, and what they cost."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -31,18 +31,34 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """Input tokens that came out of the provider's cache; part of `input_tokens`."""
     reasoning_tokens: int = 0
     """Output tokens that the model thought with; part of `output_tokens`."""
+    cache_write_tokens: int = 0
+    """Input tokens that were written to the provider's cache; part of `input_tokens`."""
+    cost: float | None = None
+    """Dollars; None where it is not known, which makes every sum unknown. What used no model cost 0.0."""
+
+    @property
+    def tokens(self) -> int:
+        """Input and output tokens."""
+        return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
+        ours, theirs = _cost(self), _cost(other)
         return Usage(
             calls=self.calls + other.calls,
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            cost=None if ours is None or theirs is None else ours + theirs,
         )
 
 
-NO_USAGE = Usage()
+NO_USAGE = Usage(cost=0.0)
+
+
+def _cost(usage: Usage) -> float | None:
+    return usage.cost if usage.cost is not None or usage.calls or usage.tokens else 0.0
 
 
 class Attempt(Struct, frozen=True, kw_only=True, gc=False):

@@ -1,4 +1,6 @@
-"""One chat-completions endpoint, through the official SDK: connections, retries, and what its errors mean.
+"""One chat-completions endpoint, through the official SDK: connections, and what its errors mean.
+
+The SDK tries nothing again, not even with a client of somebody else's: the kernel does, which sees all calls.
 
 Requests go through the SDK's generic ``post``, not ``chat.completions.create``, which walks through every message of
 every request to rename keys that chat-completions does not have: 4 ms of CPU for a conversation of twenty turns, where
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 TRANSIENT = (408, 409, 429)
 """Statuses below 500 that another try may change."""
+OVERLOADED = (429, 503, 529)
+"""Statuses that say that there is too much to do, or that requests come too fast."""
 REJECTED = (400, 422)
 """Statuses that say that the request itself is at fault."""
 
@@ -46,7 +50,6 @@ class Reply(NamedTuple):
 
     body: bytes
     request_id: str | None
-    retries: int
 
 
 class Endpoint:
@@ -63,12 +66,16 @@ class Endpoint:
         """Send one request.
 
         Raises:
-            ProviderError: The endpoint failed, after the retries that make sense.
+            ProviderError: The endpoint failed.
         """
         import openai
 
         kwargs = self._config.completion_kwargs
-        options: RequestOptions = {"headers": kwargs.get("extra_headers", {}), "params": kwargs.get("extra_query", {})}
+        options: RequestOptions = {
+            "headers": kwargs.get("extra_headers", {}),
+            "params": kwargs.get("extra_query", {}),
+            "max_retries": 0,
+        }
         client = self._config.openai_client or await self._client()
         try:
             response = await client.post(
@@ -77,7 +84,7 @@ class Endpoint:
                 content=msgspec.json.encode({**body, **kwargs.get("extra_body", {})}),
                 options=options,
             )
-            return Reply(await response.read(), response.request_id, response.retries_taken)
+            return Reply(await response.read(), response.request_id)
         except openai.APIError as error:
             raise self._meaning(error) from error
 
@@ -108,7 +115,6 @@ class Endpoint:
             base_url=config.base_url,
             api_key=self._key,
             timeout=openai.not_given if config.timeout is None else config.timeout,
-            max_retries=config.max_retries,
             http_client=http_client,
         )
 
@@ -129,7 +135,12 @@ class Endpoint:
         kind = RejectedError if status in REJECTED else ProviderError
         said = error.body.get("message") if isinstance(error.body, dict) else None
         text = self._safe(f"{where} answered {status}: {said or error.message}")
-        return kind(text, retry=is_transient, retry_after=retry_after(error.response.headers))
+        return kind(
+            text,
+            retry=is_transient,
+            retry_after=retry_after(error.response.headers),
+            overloaded=is_transient and status in OVERLOADED,
+        )
 
     def _unreachable(self, error: APIError, where: str | None) -> ProviderError:
         """Tell a refused connection from silence; the SDK calls either of them a timeout, as the HTTP client does."""

@@ -65,8 +65,6 @@ class ChatConfig(BaseAgentConfig):
     """How a typed answer is asked for: by ``response_format``, or in words for servers that then call no tools."""
     timeout: float | None = field(default=None, validator=must_be(int, float), metadata=OPERATIONAL)
     """Seconds for each try of a request; by default the SDK's 600."""
-    max_retries: int = field(default=5, validator=must_be(int), metadata=OPERATIONAL)
-    """Tries after the first: on 408, 409, 429, 5xx and lost connections, with backoff or as ``Retry-After`` says."""
     completion_kwargs: dict[str, Any] = field(factory=dict, validator=[must_be(dict), _free], repr=False)
     """Further fields of the request, and ``extra_headers``, ``extra_query`` and ``extra_body``."""
     openai_client: AsyncOpenAI | None = field(default=None, repr=False, metadata=SECRET)

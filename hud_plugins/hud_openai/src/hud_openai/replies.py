@@ -113,7 +113,6 @@ def _turn(choice: Choice, completion: Completion, reply: Reply) -> ModelTurn:
         usage=_usage(completion.usage),
         finish=choice.finish_reason,
         request_id=reply.request_id,
-        retries=reply.retries,
     )
 
 

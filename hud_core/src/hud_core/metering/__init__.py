@@ -1,0 +1,1 @@
+"""What every model call goes through: retries, rate limits, budgets, prices, and a cache."""
