@@ -43,7 +43,7 @@ async def test_a_call_is_tried_again_and_the_record_says_how_often() -> None:
         answer = await Flaky(broken(), broken()).run(PROMPT, Toolbox(LocalTools({})))
     finally:
         trace.current_recorder.reset(token)
-    [event] = recorder.pending
+    _, event = recorder.pending
     assert event.type == "model_called"
     assert (answer.text, event.retries) == ("ok", 2)
     assert event.waited >= 0.002
