@@ -91,7 +91,7 @@ class PlainText(Wrapped):
 
 
 class TestPlainTextPrompts(BackendContract):
-    fails = ("prompts_keep", "typed_answers_have")
+    fails = ("prompts_keep", "typed_answers_have", "what_the_tools_gave_before")
     backend = backend(PlainText)
 
 

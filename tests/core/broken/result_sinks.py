@@ -51,6 +51,7 @@ async def known(self, event):
             [
                 "rollout_started",
                 "prompted",
+                "conversation_started",
                 "model_called",
                 "tool_called",
                 "tool_returned",

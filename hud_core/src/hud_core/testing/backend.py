@@ -101,6 +101,14 @@ class BackendContract(Contract):
         check(text == TextContent(text="Here."), f"setup must keep text beside an image, it gave {text!r}")
         check(image == ImageContent(data=PIXEL), f"setup must keep images as they are, it gave {image!r}")
 
+    async def test_what_the_tools_gave_before_the_prompt_is_beside_it(
+        self, opened: Backend, ref: Recipe | EnvRef
+    ) -> None:
+        async with opened.open(ref) as session:
+            prompt = await session.setup("prepared", {})
+        output = prompt.setup_output
+        check(output == (TextContent(text="the table is laid"),), f"setup must give the setup_output, it gave {output}")
+
     async def test_typed_answers_have_a_schema_and_are_read(self, opened: Backend, ref: Recipe | EnvRef) -> None:
         async with opened.open(ref) as session:
             prompt = await session.setup("typed", {})

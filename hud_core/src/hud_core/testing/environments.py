@@ -121,6 +121,15 @@ async def calls_tool() -> AsyncGenerator[Any, str]:
 
 
 @contract.scenario()
+async def prepared() -> AsyncGenerator[Any, str]:
+    """Call a tool before the prompt, and another one before the score."""
+    await contract.call_tool("echo", text="the table is laid")
+    answer = yield "What is on the table?"
+    await contract.call_tool("echo", text="the answer")
+    yield float(bool(answer))
+
+
+@contract.scenario()
 async def picture() -> AsyncGenerator[Any, str]:
     """Ask with roles and an image."""
     image = {"type": "image", "data": PIXEL, "mimeType": "image/png"}

@@ -64,7 +64,14 @@ def prompt_from(result: types.GetPromptResult) -> Prompt:
         messages=_messages(result.messages, meta.get(wire.MESSAGES)),
         system=system if isinstance(system, str) else None,
         answer_schema=schema if isinstance(schema, dict) else None,
+        setup_output=_read_blocks(meta.get(wire.SETUP_OUTPUT)),
     )
+
+
+def _read_blocks(blocks: object) -> tuple[Content, ...]:
+    """Read content blocks that came as JSON data."""
+    found = map(as_block, blocks if isinstance(blocks, list) else ())
+    return tuple(block for block in found if block is not None)
 
 
 def _messages(flat: Sequence[types.PromptMessage], layout: object) -> tuple[Message, ...]:

@@ -56,6 +56,11 @@ def mcp_block(block: Content) -> types.ContentBlock:
     return _resource(block)
 
 
+def wire_block(block: Content) -> dict[str, Any]:
+    """Give a content block as JSON data of the protocol."""
+    return mcp_block(block).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
 def _resource(block: ResourceContent) -> types.EmbeddedResource | types.ResourceLink:
     if block.text is None and block.data is None:
         name = block.uri.rstrip("/").rpartition("/")[2] or block.uri

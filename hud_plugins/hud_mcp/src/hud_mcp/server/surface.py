@@ -29,6 +29,7 @@ from hud_mcp.server.convert import (
     prompt_meta,
     scenario_prompt,
     scenario_resource,
+    wire_block,
 )
 from hud_mcp.server.episodes import Episode
 from hud_mcp.server.published import published
@@ -246,6 +247,8 @@ class Surface:
         data = whole if isinstance(whole, dict) else read_arguments(handle.signature, arguments)
         prompt = await run.episodes.open(episode, data)
         meta = {wire.EPISODE: episode.handle, **option_meta(handle), **prompt_meta(prompt)}
+        if prompt.setup_output and isinstance(whole, dict):
+            meta[wire.SETUP_OUTPUT] = [wire_block(block) for block in prompt.setup_output]
         return types.GetPromptResult(description=handle.description, messages=mcp_messages(prompt), _meta=meta)
 
     def _submit(self, ctx: Context, call: ToolCall) -> types.CallToolResult:
