@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+from stub_endpoint import StubEndpoint, say
 
 ROOT = Path(__file__).parents[2]
 LETTER_COUNTER = ROOT / "docs" / "tutorial" / "letter_counter"
@@ -29,13 +29,7 @@ PARSE: dict[str, Callable[[str], object]] = {
 @pytest.fixture(scope="session")
 def model_server() -> Iterator[str]:
     """A model endpoint that always answers with a 3, for pages that need one."""
-    file = ROOT / "tests" / "plugins" / "hud_openai" / "stub_endpoint.py"
-    spec = importlib.util.spec_from_file_location("stub_endpoint", file)
-    assert spec is not None
-    assert spec.loader is not None
-    stub = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(stub)
-    with stub.StubEndpoint(stub.say("3")) as endpoint:
+    with StubEndpoint(say("3")) as endpoint:
         yield endpoint.url
 
 

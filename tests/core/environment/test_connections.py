@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from attrs import evolve
+from far_away import FarBackend, Server, connected_to, far_kernel, to
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,20 +33,6 @@ from hud_core.environment.opening import Connected
 from hud_core.job.fingerprint import Fingerprints
 from hud_core.model.tools import Tool, ToolCall
 from hud_core.testing import ScriptedAgent
-
-
-def _load(name: str) -> Any:
-    """Import a module of this folder; pytest's import mode leaves the folder out of the path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-far_away = _load("far_away")
-FarBackend, Server, connected_to = far_away.FarBackend, far_away.Server, far_away.connected_to
-far_kernel, to = far_away.far_kernel, far_away.to
 
 
 def opening(env: Environment) -> Any:

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
+import far_away
 import pytest
 
 from hud_core import Cause, DefinitionError, Environment, ToolError, run
 from hud_core.job.fingerprint import Fingerprints
 from hud_core.testing import ScriptedAgent
-
-
-def _load(name: str) -> Any:
-    """Import a module of this folder; pytest's import mode leaves the folder out of the path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-far_away = _load("far_away")
 
 
 @pytest.fixture

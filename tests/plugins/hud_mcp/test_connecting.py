@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import sys
 import threading
@@ -14,6 +13,7 @@ from typing import Any
 import anyio
 import fastapi
 import pytest
+import serving
 from mcp import Client, MCPError
 from mcp.server.mcpserver import MCPServer
 
@@ -30,18 +30,6 @@ pytestmark = [
 ]
 
 ON_ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # uvicorn, which serves over HTTP, knows no other
-
-
-def _load(name: str) -> Any:
-    """Import a file beside this one: test folders are not packages."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-serving = _load("serving")
 
 
 def program(how: str = "stdio") -> dict[str, Any]:

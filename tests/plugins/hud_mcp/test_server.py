@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from functools import partial
-from pathlib import Path
 
 import anyio
 import pytest
 from mcp import Client, MCPError
 from pydantic import BaseModel
+from serving import PIXEL, Log, make_environment
 
 import hud_core
 from hud_core import Environment
 from hud_core.errors import ConfigError
 from hud_mcp.server import EnvironmentServer
-
-
-def _load(name):
-    """Import a file beside this one: test folders are not packages."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-serving = _load("serving")
-Log, make_environment = serving.Log, serving.make_environment
 
 
 @pytest.fixture(params=["auto", "legacy"])
@@ -93,7 +78,7 @@ async def test_content_of_every_kind_arrives(mode):
     async with connect(EnvironmentServer(make_environment()), mode) as client:
         blocks = (await client.call_tool("gallery", {})).content
     assert [block.type for block in blocks] == ["text", "image", "audio", "resource", "resource", "resource_link"]
-    assert blocks[1].data == serving.PIXEL
+    assert blocks[1].data == PIXEL
     assert blocks[3].resource.text == "a note"
     assert blocks[4].resource.blob == "AAA="
     assert blocks[5].uri == "https://example.test/page"
@@ -195,7 +180,7 @@ async def test_a_prompt_keeps_its_roles_and_images(mode):
         ("user", "image"),
         ("assistant", "text"),
     ]
-    assert prompt.messages[2].content.data == serving.PIXEL
+    assert prompt.messages[2].content.data == PIXEL
     assert prompt.meta["hud/messages"] == [["system", 1], ["user", 2], ["assistant", 1]]
 
 

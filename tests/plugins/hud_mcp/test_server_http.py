@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import httpx2
@@ -14,24 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client, MCPError
+from serving import Log, free_port, make_environment, over_http
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from hud_core.errors import ConfigError
 from hud_mcp.server import EnvironmentServer
-
-
-def _load(name):
-    """Import a file beside this one: test folders are not packages."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-serving = _load("serving")
-Log, make_environment, over_http = serving.Log, serving.make_environment, serving.over_http
 
 HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 INITIALIZE = {
@@ -209,7 +194,7 @@ async def test_a_token_is_asked_for():
 
 async def test_beyond_this_machine_nothing_is_served_without_a_token():
     with pytest.raises(ConfigError, match=r"serving on '0\.0\.0\.0' lets other machines call"):
-        await EnvironmentServer(make_environment()).serve_http(host="0.0.0.0", port=serving.free_port())
+        await EnvironmentServer(make_environment()).serve_http(host="0.0.0.0", port=free_port())
 
 
 async def test_a_client_elsewhere_is_refused_without_a_token():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import anyio
 import httpx2
 import mcp_types as types
 import pytest
+import serving
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
@@ -23,18 +23,6 @@ from hud_core import Environment
 from hud_core.errors import ConfigError
 from hud_mcp.server import EnvironmentServer, FolderStore, UrlStore
 from hud_mcp.server.store import Address
-
-
-def _load(name):
-    """Import a file beside this one: test folders are not packages."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-serving = _load("serving")
 
 REPLICA = Path(__file__).parent / "servers" / "replica.py"
 

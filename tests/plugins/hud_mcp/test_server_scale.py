@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.util
 import json
 import resource
 import socket
 import ssl
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -24,6 +22,8 @@ from mcp.server.connection import Connection
 from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.shared import _otel
 from opentelemetry import trace
+from raw_client import CHUNKS_END, connect
+from serving import Log, make_environment, over_http
 
 from hud_core.model.evaluation import Answer
 from hud_core.model.task import EnvRef
@@ -32,20 +32,6 @@ from hud_mcp.server import EnvironmentServer, http
 from hud_mcp.server.episodes import Episode
 from hud_mcp.server.surface import Surface
 
-
-def _load(name):
-    """Import a file beside this one: test folders are not packages."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-serving = _load("serving")
-Log, make_environment, over_http = serving.Log, serving.make_environment, serving.over_http
-raw_client = _load("raw_client")
-CHUNKS_END, connect = raw_client.CHUNKS_END, raw_client.connect
 PATIENCE = 30.0
 BURST = 120.0
 """How long one of 500 clients may have to wait for the others, which share its processor with it."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import stub_endpoint
 
 HERE = Path(__file__).parent
 VARIABLE = "HUD_TEST_MCP_PEERS"
@@ -126,10 +126,4 @@ def hud_dev(peers: Peers) -> list[str]:
 @pytest.fixture(scope="session")
 def chat_stub() -> ModuleType:
     """The module with the endpoint of a scripted model, which the tests of `hud_openai` are made with."""
-    file = HERE.parents[1] / "hud_openai" / "stub_endpoint.py"
-    spec = importlib.util.spec_from_file_location("stub_endpoint", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return stub_endpoint
