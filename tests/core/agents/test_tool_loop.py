@@ -84,13 +84,21 @@ async def test_the_conversation_holds_the_prompt_without_loss_and_the_tools_that
         Message(content=(TextContent(text="well?"),)),
     )
     agent = FakeVendor(ModelTurn(text="ok"), system_prompt="be brief")
-    prompt = Prompt(messages=messages, system="be exact", answer_schema={"type": "object"})
+    prompt = Prompt(messages=messages, system="be exact", answer_schema={"type": "object"}, enable_citations=True)
     await agent.run(prompt, toolbox(shown=ToolFilter(disallowed=["broken"])), max_steps=1)
     [asked] = agent.asked
     assert asked.system == "be brief\n\nbe exact"
     assert [tool.name for tool in asked.tools] == ["count"]
     assert tuple(asked.turns[:3]) == messages
     assert asked.answer_schema == {"type": "object"}
+    assert asked.enable_citations
+
+
+async def test_a_turn_that_the_vendor_paused_goes_on_as_it_is() -> None:
+    agent = FakeVendor(ModelTurn(text="searching", paused=True), ModelTurn(text="3"))
+    answer = await agent.run(PROMPT, toolbox())
+    assert (answer.text, answer.stop_reason) == ("3", StopReason.ANSWERED)
+    assert agent.asked[0].turns[1:] == [ModelTurn(text="searching", paused=True), ModelTurn(text="3")]
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,17 @@ async def test_text_has_no_schema(env: Environment, returns: Any) -> None:
         assert (await session.setup("ask", {})).answer_schema is None
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_scenario_that_wants_citations_says_so_with_its_prompt(env: Environment, wanted: bool) -> None:
+    @env.scenario(enable_citations=wanted)
+    async def ask() -> Any:
+        yield "?"
+        yield 1
+
+    async with opened(env) as session:
+        assert (await session.setup("ask", {})).enable_citations is wanted
+
+
 async def score(env: Environment, answer: Answer, body: Any, **options: Any) -> Any:
     @env.scenario("ask", **options)
     async def ask() -> Any:

@@ -73,6 +73,7 @@ prompts = st.builds(
     answer_schema=st.none() | objects,
     setup_output=blocks,
     initial_screenshot=st.booleans(),
+    enable_citations=st.booleans(),
 )
 results = st.builds(ToolResult, content=blocks, structuredContent=data, isError=st.booleans(), call_id=text)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -127,7 +128,7 @@ def test_tools_and_calls_arrive_as_they_were(tools: list[Tool], call: ToolCall) 
 @pytest.mark.parametrize("kind", [Prompt, Message, ToolResult, Evaluation, SubScore, Answer, Citation, Tool, ToolCall])
 def test_every_field_of_a_record_is_drawn_above(kind: type) -> None:
     drawn = {
-        Prompt: {"messages", "system", "answer_schema", "setup_output", "initial_screenshot"},
+        Prompt: {"messages", "system", "answer_schema", "setup_output", "initial_screenshot", "enable_citations"},
         Message: {"role", "content"},
         ToolResult: {"content", "structured_content", "is_error", "call_id"},
         Evaluation: {"reward", "done", "content", "info", "is_error", "subscores"},

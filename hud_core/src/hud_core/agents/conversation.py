@@ -58,6 +58,8 @@ class ModelTurn:
     """The tools that it wants called; several run at once."""
     stop: StopReason | None = None
     """`StopReason.REFUSED`, `TRUNCATED` or `CONTENT_FILTER` where the endpoint says so; None otherwise."""
+    paused: bool = False
+    """Whether the vendor broke off a long turn in the middle: it goes on when it is sent back as it is."""
     structured: Any = None
     """The answer as data, where the vendor has it in another form than JSON text."""
     citations: tuple[Citation, ...] = ()
@@ -91,6 +93,8 @@ class Conversation:
     """The tools to offer in the vendor's own form. Calls of them carry their `NativeTool.name`."""
     answer_schema: dict[str, Any] | None = None
     """The JSON Schema of the answer, when it is to be a typed one."""
+    enable_citations: bool = False
+    """Whether the answer is to name its sources, where the model can."""
     turns: list[Message | ModelTurn | ToolTurn] = field(factory=list)
     """The prompt's messages, then turns of the model and of the tools."""
 

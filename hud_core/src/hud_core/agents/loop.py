@@ -133,6 +133,7 @@ class ToolLoopAgent(Agent):
             tools=functions,
             native=offered.native,
             answer_schema=prompt.answer_schema,
+            enable_citations=prompt.enable_citations,
             turns=list(prompt.showing(added).messages),
         )
         trace.conversation_started(
@@ -155,9 +156,11 @@ class ToolLoopAgent(Agent):
             except ContextOverflowError as error:
                 trace.log_line(str(error), source="agent")
                 return _answer(last, conversation, StopReason.CONTEXT_OVERFLOW)
-            if turn.stop in FINAL or not (turn.calls or await self._goes_on(turn)):
+            if turn.stop in FINAL or not (turn.calls or turn.paused or await self._goes_on(turn)):
                 return _answer(turn, conversation, turn.stop or _ended(turn))
             last = turn if turn.text else last
+            if turn.paused and not turn.calls:
+                continue
             if not turn.calls:
                 conversation.turns.append(Message(content=(TextContent(text=CONTINUE),)))
                 trace.log_line("the model paused, and was told to continue", source="agent")

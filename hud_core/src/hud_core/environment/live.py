@@ -100,10 +100,11 @@ class LiveSession(Session):
         finally:
             output, self._tools.setup_output = self._tools.setup_output, None
         prompt = prompt_from(first)
-        if handle.answer_type is None and not output:
+        citations = handle.options.enable_citations
+        if handle.answer_type is None and not output and not citations:
             return prompt
         schema = None if handle.answer_type is None else handle.answer_type.schema
-        return attrs.evolve(prompt, answer_schema=schema, setup_output=tuple(output))
+        return attrs.evolve(prompt, answer_schema=schema, enable_citations=citations, setup_output=tuple(output))
 
     async def grade(self, answer: Answer) -> Evaluation:
         """Send the answer into the generator and read its second yield."""

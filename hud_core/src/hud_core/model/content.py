@@ -87,6 +87,8 @@ class Prompt:
     """Added to the agent's own system prompt (a task's ``agent_config.system_prompt``)."""
     answer_schema: dict[str, Any] | None = None
     """The JSON Schema of the answer, when the scenario asks for a typed one."""
+    enable_citations: bool = False
+    """Whether the scenario wants the answer to name its sources (`Answer.citations`), where the model can."""
     setup_output: tuple[Content, ...] = ()
     """What the tools gave that the scenario called before its prompt; agents that do not ask for it do not get it."""
     initial_screenshot: bool = False

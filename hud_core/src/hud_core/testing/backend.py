@@ -113,6 +113,7 @@ class BackendContract(Contract):
         async with opened.open(ref) as session:
             prompt = await session.setup("typed", {})
             check(prompt.answer_schema, "the prompt of a scenario with returns= must carry its answer_schema")
+            check(prompt.enable_citations, "the prompt of a scenario with enable_citations= must say so")
             evaluation = await session.grade(Answer(text='{"x": 1, "y": 2}'))
         check(evaluation.reward == 1.0, "the scenario must receive the typed answer that the text holds")
 

@@ -149,7 +149,7 @@ class Point:
     y: int
 
 
-@contract.scenario(returns=Point)
+@contract.scenario(returns=Point, enable_citations=True)
 async def typed() -> AsyncGenerator[Any, AgentAnswer[Point]]:
     """Ask for a typed answer."""
     answer = yield "Give the point x=1, y=2."

@@ -22,6 +22,8 @@ SCHEMA = "returns_schema"
 SETUP_OUTPUT = "hud/setup_output"
 """The key in ``_meta`` of setup's result of content blocks: what the tools gave that the scenario called before its
 prompt. Only for a client that sends `ARGUMENTS`, and so is a harness of ours."""
+CITATIONS = "enable_citations"
+"""The key in ``_meta`` of a scenario, and of setup's result, that is true where the answer is to name its sources."""
 ERROR = "hud/error"
 """The key in an error's ``data`` of the name of the kernel's exception, such as ``"ArgumentError"``."""
 PROBLEMS = "hud/problems"

@@ -65,6 +65,7 @@ def prompt_from(result: types.GetPromptResult) -> Prompt:
         system=system if isinstance(system, str) else None,
         answer_schema=schema if isinstance(schema, dict) else None,
         setup_output=_read_blocks(meta.get(wire.SETUP_OUTPUT)),
+        enable_citations=meta.get(wire.CITATIONS) is True,
     )
 
 

@@ -95,6 +95,8 @@ def prompt_meta(prompt: Prompt) -> dict[str, Any]:
         meta[wire.SYSTEM] = prompt.system
     if prompt.answer_schema is not None:
         meta[wire.SCHEMA] = prompt.answer_schema
+    if prompt.enable_citations:
+        meta[wire.CITATIONS] = True
     return meta
 
 
@@ -118,7 +120,7 @@ def option_meta(handle: ScenarioHandle[...]) -> dict[str, Any]:
         "exclude_tools": list(options.exclude_tools),
         "exclude_sources": list(options.exclude_sources),
         "allowed_tools": list(options.allowed_tools),
-        "enable_citations": options.enable_citations,
+        wire.CITATIONS: options.enable_citations,
     }
     return {key: value for key, value in meta.items() if value}
 
