@@ -25,7 +25,7 @@ from hud_mcp.client import connection
 from hud_mcp.server import EnvironmentServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     Call = Callable[..., Awaitable[str]]
 
@@ -208,6 +208,81 @@ async def test_leaving_while_it_is_being_opened_again(tmp_path: Path) -> None:
     assert not [process for process in descendants() if is_running(process)]
 
 
+# --- lists that change ------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def hearing(env: Environment, mode: str) -> AsyncIterator[tuple[Client, list[str]]]:
+    """Serve an environment to a client of an era, and note which lists it is told of."""
+    heard: list[str] = []
+
+    async def notice(message: object) -> None:
+        heard.append(type(message).__name__)
+
+    async def listen(client: Client) -> None:
+        async with client.listen(tools_list_changed=True, prompts_list_changed=True) as changes:
+            heard.append("listening")
+            async for change in changes:
+                await notice(change)
+
+    server = EnvironmentServer(env).lowlevel
+    async with (
+        Client(server, mode=mode, message_handler=notice) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        if mode == "auto":
+            tasks.start_soon(listen, client)
+            await until(heard, "listening")
+        yield client, heard
+        tasks.cancel_scope.cancel()
+
+
+async def until(heard: list[str], said: str) -> None:
+    with anyio.fail_after(20):
+        while not any(said in one for one in heard):
+            await anyio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def far() -> Iterator[str]:
+    """Serve over HTTP, for all tests of this file."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = start(port)
+    yield f"http://127.0.0.1:{port}/mcp"
+    stop(process)
+
+
+@ON_ASYNCIO
+@pytest.mark.parametrize("ours", ["auto", "legacy"])
+@pytest.mark.parametrize("theirs", ["stdio", "stdio in the early era", "http"])
+async def test_clients_hear_that_a_connected_servers_tools_changed(
+    ours: str, theirs: str, far: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "early" in theirs:
+        monkeypatch.setattr(connection, "Client", partial(mcp.Client, mode="legacy"))
+    env = environment() if "stdio" in theirs else Environment("near").connect_url(far, prefix="one", alias="one")
+    async with hearing(env, ours) as (client, heard):
+        before = {tool.name for tool in (await client.list_tools()).tools}
+        with anyio.fail_after(20):
+            while not any("Tool" in one for one in heard):
+                await client.call_tool("one_grow", {})  # again: our client may not listen to the server yet
+                await anyio.sleep(0.05)
+        assert not any("Prompt" in one for one in heard)
+        if "http" not in theirs:
+            assert {tool.name for tool in (await client.list_tools(cache_mode="bypass")).tools} - before == {
+                "one_grown"
+            }
+
+
+async def test_clients_hear_of_a_connection_that_was_opened_again() -> None:
+    async with hearing(environment(), "legacy") as (client, heard):
+        await kill((await client.call_tool("one_process", {})).content[0].text)
+        await client.call_tool("one_process", {})
+        await until(heard, "ToolListChanged")
+
+
 # --- over HTTP --------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +302,14 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+async def told(call: Call, name: str) -> str:
+    """Call a tool, and give what it says, or what is wrong."""
+    try:
+        return await call(name)
+    except ToolError as error:
+        return str(error)
+
+
 @ON_ASYNCIO
 @pytest.mark.parametrize(("using", "mode"), [(served, "auto"), (entered, "legacy")])
 async def test_a_server_that_restarts_is_connected_to_again(
@@ -244,6 +327,9 @@ async def test_a_server_that_restarts_is_connected_to_again(
             stop(process)
             process = start(port)
             assert await call("process") != first
+            with anyio.fail_after(20):  # what changes there is followed again, too
+                while await told(call, "grown") != "grown":
+                    await call("grow")
             stop(process)
             with pytest.raises(ToolError, match="connection 'far' of environment 'near' was lost"):
                 await call("process")

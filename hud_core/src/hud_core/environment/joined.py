@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hud_core.environment.connections import Connection
     from hud_core.environment.mocks import MockRun
     from hud_core.environment.scenario import ScenarioOptions
-    from hud_core.environment.session import Tools
+    from hud_core.environment.session import Told, Tools
     from hud_core.environment.tools import ToolFunction
     from hud_core.model.tools import ToolCall, ToolResult
 
@@ -72,6 +72,8 @@ class Source:
         """Those that are taken."""
         self._list: Callable[[], Awaitable[Sequence[Tool]]] = lambda: tools.list_tools()  # noqa: PLW0108  as above
         self._now: Callable[[], int | None] = lambda: getattr(tools, "revision", None)
+        self.follow: Callable[[Told], None] = lambda told: getattr(tools, "follow", _follow_nothing)(told)  # noqa: PLW0108  as above
+        """Has a function called when one of the lists there changes."""
         self._include = connection.include
         self._exclude = connection.exclude or frozenset()
         self._prefix = f"{connection.prefix}_" if connection.prefix else ""
@@ -222,6 +224,11 @@ class JoinedTools(LocalTools):
         await self._follow([source for source in self._sources.values() if source.may_have_changed])
         return self.known()
 
+    def follow(self, told: Told) -> None:
+        """Have `told` called when a connection says that one of its lists changed."""
+        for source in self._sources.values():
+            source.follow(told)
+
     async def call_tool(self, call: ToolCall) -> ToolResult:
         """Call a tool, here or at its connection.
 
@@ -254,6 +261,10 @@ class JoinedTools(LocalTools):
         except ConfigError as error:
             msg = f"the tools of a connection changed: {error}"
             raise BackendError(msg) from error
+
+
+def _follow_nothing(_: Told) -> None:
+    """Tell nobody of changes: those tools do not know of any."""
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

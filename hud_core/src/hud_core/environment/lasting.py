@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 
-from hud_core.environment.session import Session
+from hud_core.environment.session import LISTS, Session
 from hud_core.errors import BackendError, HudError, describe
 from hud_core.log import logger
 from hud_core.model.tools import ToolResult
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from hud_core.environment.session import Told
     from hud_core.model.tools import Tool, ToolCall
 
 CLOSE_SECONDS = 30.0
@@ -190,11 +191,23 @@ class LastingTools:
         self._known: Sequence[Tool] = ()
         self._passed = 0
         self._revision: Callable[[], int | None] = lambda: None
+        self._follow: Callable[[Told], None] = _follow_later
+        self._told: Told | None = None
 
     def begin(self, session: Session) -> None:
-        """Go on with another session, whose list may be another."""
+        """Go on with another session, whose lists may be others."""
         self._passed += 1 + (self._revision() or 0)
         self._revision = lambda: getattr(session.tools, "revision", None)
+        self._follow = getattr(session.tools, "follow", _follow_later)
+        if self._told is not None:
+            self._follow(self._told)
+            for kind in LISTS:
+                self._told(kind)
+
+    def follow(self, told: Told) -> None:
+        """Have `told` called when a list changes, or another connection takes the place of the one that had it."""
+        self._told = told
+        self._follow(told)
 
     @property
     def revision(self) -> int | None:
@@ -261,6 +274,10 @@ async def hold(
             await ending.wait()
             scope.deadline = anyio.current_time() + CLOSE_SECONDS
     return scope.cancelled_caught
+
+
+def _follow_later(_: Told) -> None:
+    """Tell nobody: there is no connection, or it knows of no changes."""
 
 
 def _nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,17 +14,24 @@ from hud_core.errors import ConfigError
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer, Evaluation
+
+
+LISTS = ("tools", "prompts", "resources")
+"""What an environment lists."""
+Told = Callable[[str], None]
+"""Is called with the name of a list that changed."""
 
 
 class Tools(Protocol):
     """**Protocol:** the tools of one live environment. Holds no way back to the session.
 
     Where it has an attribute ``revision``, a number that grows when the list changes, the list is asked for again only
-    then.
+    then. Where it has a method ``follow(told)``, `told` is called with ``tools``, ``prompts`` or ``resources`` when it
+    becomes known that this list of the environment changed.
     """
 
     async def list_tools(self) -> Sequence[Tool]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hud_core.environment.mocks import MockRun
     from hud_core.environment.scenario import ScenarioOptions
-    from hud_core.environment.session import Tools
+    from hud_core.environment.session import Told, Tools
     from hud_core.model.content import Content
 
 T = TypeVar("T")
@@ -159,6 +159,9 @@ class LocalTools:
     def known(self) -> list[Tool]:
         """Give the tools that the running scenario shows, as far as they are known without asking anybody."""
         return [function.tool for name, function in self._functions.items() if name not in self._hidden]
+
+    def follow(self, told: Told) -> None:
+        """Never call `told`: functions stay the same."""
 
     async def list_tools(self) -> Sequence[Tool]:
         """List the tools that the running scenario shows."""

@@ -83,6 +83,8 @@ async def grow(ctx: Context) -> str:
 
     server.add_tool(grown)
     await ctx.notify_tools_changed()
+    if ctx.request_context.protocol_version < "2026":
+        await ctx.session.send_tool_list_changed()
     return "grew"
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
 from mcp import Client, MCPError, types
+from mcp.client.subscriptions import PromptsListChanged, ResourcesListChanged, SubscriptionLost, ToolsListChanged
 
+from hud_core.environment.session import LISTS
 from hud_core.errors import BackendError, describe
 from hud_core.trace import log_line
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
     from mcp.client.session import IncomingMessage
 
+    from hud_core.environment.session import Told
     from hud_mcp.client.opening import Opener
 
 T = TypeVar("T")
@@ -29,6 +32,15 @@ LEAVE_SECONDS = 15.0
 """How long taking leave of a server may take, its process's end included."""
 REASON_SECONDS = 1.0
 """How long to wait for the reason, once a connection is known to be lost."""
+_KINDS: dict[type, str] = {
+    types.ToolListChangedNotification: "tools",
+    types.PromptListChangedNotification: "prompts",
+    types.ResourceListChangedNotification: "resources",
+    ToolsListChanged: "tools",
+    PromptsListChanged: "prompts",
+    ResourcesListChanged: "resources",
+}
+"""The list that changed, by what says so: a notification up to 2025-11-25, an event since."""
 _LOST_TEXTS = ("Connection closed", "SSE stream ended", "SSE stream failed", "Session terminated", "Session not found")
 
 
@@ -47,6 +59,12 @@ class ConnectionLostError(BackendError):
     def __init__(self, message: str, *, is_unsent: bool) -> None:
         super().__init__(message)
         self.is_unsent = is_unsent
+
+
+def _changing(client: Client) -> list[str]:
+    """Name the lists of which the server says when they change."""
+    able = client.server_capabilities
+    return [kind for kind in LISTS if getattr(getattr(able, kind), "list_changed", False)]
 
 
 class _Live:
@@ -80,6 +98,8 @@ class Connection:
         self._leaving = anyio.Event()
         self._tool_changes = 0
         self._is_followed = anyio.Event()
+        self._answered = anyio.Event()
+        self._told: Told | None = None
         self.is_bound = False
         """Whether the server keeps something for this connection's session, which a new one would not have."""
 
@@ -91,9 +111,16 @@ class Connection:
         """What the log calls the server."""
         return self._opener.name
 
-    @property
-    def tool_changes(self) -> int:
-        """How often the server said that its list of tools changed, since the first look at this."""
+    def follow(self, told: Told | None = None) -> int:
+        """Follow the server's lists from now on.
+
+        Args:
+            told: Called with ``tools``, ``prompts`` or ``resources`` when the server says that this list changed.
+
+        Returns:
+            How often the list of tools changed so far.
+        """
+        self._told = told or self._told
         self._is_followed.set()
         return self._tool_changes
 
@@ -189,8 +216,7 @@ class Connection:
 
     async def _stay(self, client: Client) -> None:
         """Stay until the rollout has ended; where the protocol has no other way, listen for changes meanwhile."""
-        tools = client.server_capabilities.tools
-        if client.session.discover_result is None or tools is None or not tools.list_changed:
+        if client.session.discover_result is None or not _changing(client):
             await self._leaving.wait()
             return
         await self._is_followed.wait()  # listening takes a stream of its own, which most rollouts do without
@@ -202,16 +228,35 @@ class Connection:
             group.cancel_scope.cancel()
 
     async def _listen(self, client: Client) -> None:
-        try:
-            async with client.listen(tools_list_changed=True) as changes:
-                async for _ in changes:
-                    self._tool_changes += 1
-        except (MCPError, RuntimeError, TimeoutError) as error:  # an extra: what it would have told is merely late
-            log_line(f"changes of the tools are not followed: {describe(error)}", source=self.name)
+        kinds = _changing(client)
+        while True:
+            try:
+                async with client.listen(
+                    tools_list_changed="tools" in kinds,
+                    prompts_list_changed="prompts" in kinds,
+                    resources_list_changed="resources" in kinds,
+                ) as changes:
+                    async for change in changes:
+                        self._note(_KINDS[type(change)])
+            except SubscriptionLost:
+                pass
+            except (MCPError, RuntimeError, TimeoutError) as error:  # an extra: what it would have told is merely late
+                log_line(f"changes of the tools are not followed: {describe(error)}", source=self.name)
+                return
+            # The server may be restarting. A request that nobody can take would end the client, so one must succeed.
+            self._answered = anyio.Event()
+            await self._answered.wait()
+            for kind in kinds:  # nobody knows what was missed
+                self._note(kind)
 
     async def _notice(self, message: IncomingMessage) -> None:
-        if isinstance(message, types.ToolListChangedNotification):
-            self._tool_changes += 1
+        if (kind := _KINDS.get(type(message))) is not None:
+            self._note(kind)
+
+    def _note(self, kind: str) -> None:
+        self._tool_changes += kind == "tools"
+        if self._told is not None:
+            self._told(kind)
 
     async def _log(self, params: types.LoggingMessageNotificationParams) -> None:
         text = params.data if isinstance(params.data, str) else str(params.data)
@@ -248,13 +293,15 @@ class Connection:
         if live.client is None or live.ended.is_set():
             raise await self._lost(live, None)
         try:
-            return await request(live.client)
+            answer = await request(live.client)
         except MCPError as error:
             if not self._means_lost(live, error):
                 raise
             raise await self._lost(live, error) from error
         except (OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             raise await self._lost(live, error) from error
+        self._answered.set()
+        return answer
 
     def _means_lost(self, live: _Live, error: MCPError) -> bool:
         """Whether an error says that the connection is gone; the SDK has a code for it that servers use, too."""

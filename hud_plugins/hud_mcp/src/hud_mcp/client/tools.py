@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mcp.types import RequestParamsMeta
 
+    from hud_core.environment.session import Told
     from hud_core.model.tools import Tool, ToolCall
 
 MAX_PAGES = 1000
@@ -46,7 +47,11 @@ class MCPTools:
     @property
     def revision(self) -> int:
         """A number that grows when the server says that its list of tools changed."""
-        return self._connection.tool_changes
+        return self._connection.follow()
+
+    def follow(self, told: Told) -> None:
+        """Have `told` called when the server says that one of its lists changed."""
+        self._connection.follow(told)
 
     def hide(self, excluded: Iterable[str], allowed: Iterable[str] = ()) -> None:
         """Leave out tools that match a pattern of `excluded` and none of `allowed`, as the running scenario asks."""

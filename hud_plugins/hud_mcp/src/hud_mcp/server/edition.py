@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hud_core.environment.environment import Environment
     from hud_core.environment.live import LiveSession
+    from hud_core.environment.session import Told
 
 TEARDOWN_SECONDS = 30.0
 """How long the shutdown functions of an environment may take, and a scenario's ``finally`` blocks."""
@@ -34,10 +35,12 @@ class Edition:
     Args:
         environment: What is served.
         tasks: Where that task runs.
+        told: Called with ``tools``, ``prompts`` or ``resources`` when this list of one of its connections changed.
     """
 
-    def __init__(self, environment: Environment, tasks: TaskGroup) -> None:
+    def __init__(self, environment: Environment, tasks: TaskGroup, told: Told) -> None:
         self.environment = environment
+        self._told = told
         self._tasks = tasks
         self._starting = anyio.Lock()
         self._is_ready = False
@@ -100,6 +103,7 @@ class Edition:
         """Keep the session open until nobody uses it; a connection that is lost is opened again by the next call."""
         self._session = self.environment.session()
         async with connected(self._session, is_lasting=True):
+            self._session.tools.follow(self._told)
             self._is_ready = True
             task_status.started()
             await self._until_unused()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -12,9 +13,11 @@ from mcp.server.subscriptions import (
     PromptsListChanged,
     ResourcesListChanged,
     ResourceUpdated,
+    ServerEvent,
     ToolsListChanged,
 )
 
+from hud_core.environment.session import LISTS
 from hud_core.errors import ConfigError
 from hud_mcp.server.edition import Edition
 from hud_mcp.server.episodes import Episodes
@@ -35,6 +38,11 @@ TELL_SECONDS = 1.0
 MOST_SUBSCRIBED = 1000
 """How many resources one connection may want to hear of."""
 _SUBSCRIBED = "hud/subscribed"
+_EVENTS: dict[str, ServerEvent] = {
+    "tools": ToolsListChanged(),
+    "prompts": PromptsListChanged(),
+    "resources": ResourcesListChanged(),
+}
 
 
 class ServerRun:
@@ -45,7 +53,9 @@ class ServerRun:
     ) -> None:
         self._tasks = tasks
         self.store = store
-        self.edition = Edition(environment, tasks)
+        self._changed: set[str] = set()
+        self._has_changed = anyio.Event()
+        self.edition = Edition(environment, tasks, self._note)
         self.episodes = Episodes(tasks, limit=limit, ttl=ttl)
         self.rounds = Rounds(tasks, limit=limit, ttl=ttl, store=store)
         self.connections: set[Connection] = set()
@@ -60,17 +70,29 @@ class ServerRun:
         Raises:
             SetupError: It cannot be initialised; the present one stays.
         """
-        following = Edition(environment, self._tasks)
+        following = Edition(environment, self._tasks, self._note)
         await following.start()
         present, self.edition = self.edition, following
         present.retire()
         await self.tell()
 
-    async def tell(self) -> None:
-        """Tell every client that tools, prompts and resources have changed."""
-        await self._tell(self.connections, _tell_of_lists)
-        for event in (ToolsListChanged(), PromptsListChanged(), ResourcesListChanged()):
-            await self._bus.publish(event)
+    async def tell(self, kinds: Iterable[str] = LISTS) -> None:
+        """Tell every client that these lists have changed, all of them by default."""
+        told = [kind for kind in LISTS if kind in set(kinds)]
+        await self._tell(self.connections, partial(_tell_of_lists, told))
+        for kind in told:
+            await self._bus.publish(_EVENTS[kind])
+
+    def _note(self, kind: str) -> None:
+        self._changed.add(kind)
+        self._has_changed.set()
+
+    async def pass_on(self) -> None:
+        """Tell clients what connections say of their lists, as long as the server runs; what comes at once, once."""
+        while True:
+            await self._has_changed.wait()
+            changed, self._changed, self._has_changed = self._changed, set(), anyio.Event()
+            await self.tell(changed)
 
     async def resource_updated(self, uri: str) -> None:
         """Tell the clients that asked to hear of it that a resource has changed."""
@@ -123,10 +145,9 @@ class ServerRun:
         self.edition.retire()
 
 
-async def _tell_of_lists(connection: Connection) -> None:
-    await connection.send_tool_list_changed()
-    await connection.send_prompt_list_changed()
-    await connection.send_resource_list_changed()
+async def _tell_of_lists(kinds: Iterable[str], connection: Connection) -> None:
+    for kind in kinds:
+        await getattr(connection, f"send_{kind.removesuffix('s')}_list_changed")()
 
 
 @asynccontextmanager
@@ -137,6 +158,7 @@ async def running(
     async with anyio.create_task_group() as tasks, anyio.create_task_group() as sweeping:
         run = ServerRun(environment, tasks, limit=limit, ttl=ttl, store=store)
         sweeping.start_soon(run.episodes.sweep)
+        sweeping.start_soon(run.pass_on)
         try:
             yield run
         finally:
