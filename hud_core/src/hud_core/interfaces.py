@@ -108,6 +108,18 @@ class SolutionAgent(Agent):
 class Grader(ABC):
     """Turns an answer, and the live environment, into a sub-score."""
 
+    needs_session: bool = True
+    """Whether it looks at the live environment. One that does not can grade a stored answer again (``hud regrade``)."""
+
+    def check(self, **options: Any) -> None:
+        """Check a row's options before the job begins, so that a mistake costs nothing; by default they are taken.
+
+        That `grade` takes options of these names is checked already.
+
+        Raises:
+            ConfigError, ArgumentError: An option cannot be right; the message names it and the fix.
+        """
+
     @abstractmethod
     async def grade(self, answer: Answer, session: Session, *_: Any, **options: Any) -> SubScore:
         """Grade an answer.

@@ -45,7 +45,14 @@ HOMES = {
     "docker": "hud-docker",
     "platform": "hud-platform",
     "ray": "hud-ray",
-}
+    **dict.fromkeys(
+        (
+            "exact_match", "contains", "contains_any", "contains_all", "numeric_match", "f1_score", "regex",
+            "json_match", "bash", "llm_judge",
+        ),
+        "hud-graders",
+    ),
+}  # fmt: skip
 """Which distribution provides a well-known name or pattern of names, for the message when it is not installed."""
 
 

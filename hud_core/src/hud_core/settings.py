@@ -23,6 +23,7 @@ _TEXT = {
     "openai_api_key": ("OPENAI_API_KEY", None),
     "openai_base_url": ("OPENAI_BASE_URL", None),
     "gemini_api_key": ("GEMINI_API_KEY", None),
+    "judge_model": ("HUD_JUDGE_MODEL", "claude-haiku-4-5"),
     "openrouter_api_key": ("OPENROUTER_API_KEY", None),
     "wandb_api_key": ("WANDB_API_KEY", None),
     "prime_api_key": ("PRIME_API_KEY", None),

@@ -51,6 +51,9 @@ class Recorder:
 current_recorder: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("hud_recorder", default=None)
 """The recorder of the rollout that is running; None outside one."""
 
+current_caller: contextvars.ContextVar[str] = contextvars.ContextVar("hud_caller", default="agent")
+"""Who asks the models that are asked now: ``agent``, or ``judge`` while grading asks one."""
+
 
 def conversation_started(
     *, model: str, system: str = "", tools: tuple[Tool, ...] = (), added: tuple[Content, ...] = ()
@@ -99,6 +102,7 @@ def model_called(
             retries=retries,
             waited=waited,
             cached=cached,
+            caller=current_caller.get(),
         )
     )
 

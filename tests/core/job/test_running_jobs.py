@@ -23,7 +23,9 @@ from hud_core import (
     SolutionAgent,
     SubScore,
     Task,
+    TaskDataError,
     UnknownProviderError,
+    evaluate,
     hookimpl,
     run,
 )
@@ -258,10 +260,43 @@ async def test_rows_are_graded_by_the_graders_that_they_name(kernel):
     ]
     (rollout,) = (await run(task, "says", kernel=kernel, save=False)).rollouts
     assert rollout.reward == 0.75
-    task.graders = [{"name": "nonesuch"}]
-    (rollout,) = (await run(task, "says", kernel=kernel, save=False)).rollouts
-    assert rollout.reward is None
-    assert "no grader 'nonesuch'" in rollout.error
+
+
+@pytest.mark.parametrize(
+    ("graders", "problem"),
+    [
+        ([{"name": "nonesuch"}], "no grader 'nonesuch' is installed"),
+        ([{"name": "contains"}], r"grader 'contains': missing .*'expected'"),
+        ([{"name": "contains", "expected": "3", "expcted": "3"}], "'expcted'; its options are expected"),
+        ([{"expected": "3"}], "a grader needs a name"),
+        ([{"name": "contains", "expected": "3", "weight": "1"}], "weight must be a number, got '1'"),
+        ([{"name": "contains", "expected": "3", "weight": -1}], "at least one grader with a positive weight"),
+    ],
+)
+@pytest.mark.parametrize("as_stream", [False, True])
+async def test_graders_that_are_wrong_stop_a_job_before_it_runs(kernel, tmp_path, graders, problem, as_stream):
+    fine, wrong = count.task("strawberry"), count.task("raspberry")
+    wrong.slug, wrong.graders = "raspberry", graders
+
+    async def stream():
+        yield wrong
+
+    tasks, place = (stream(), 0) if as_stream else ([fine, wrong], 1)
+    with pytest.raises(TaskDataError, match=rf"{problem}.* @ tasks\[{place}\]\.graders.* \(raspberry\)"):
+        await run(tasks, "says", kernel=kernel, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists() or not (tmp_path / "run" / "rollouts.jsonl").read_bytes()
+    with pytest.raises(TaskDataError, match=problem):
+        async with evaluate(wrong, kernel=kernel):
+            pass
+
+
+async def test_a_mistake_in_every_row_is_not_told_of_in_each(kernel):
+    tasks = [count.task("strawberry") for _ in range(100)]
+    for task in tasks:
+        task.graders = [{"name": "nonesuch", "weight": 1}]
+    with pytest.raises(TaskDataError) as caught:
+        await run(tasks, "says", kernel=kernel, save=False)
+    assert caught.value.problems[-1] == "... and 80 more"
 
 
 async def test_a_task_runs_by_itself(kernel):

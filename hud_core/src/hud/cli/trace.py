@@ -160,7 +160,8 @@ class Conversation:
     def _model_called(self, event: dict[str, Any]) -> Iterator[str]:
         usage = event.get("usage") or {}
         tokens = f", {usage.get('input_tokens', 0):,} + {usage.get('output_tokens', 0):,} tokens" if usage else ""
-        yield from self._heading("assistant", f"{event['model']}, {event['seconds']:.1f}s{tokens}")
+        who = "assistant" if event.get("caller", "agent") == "agent" else event["caller"]
+        yield from self._heading(who, f"{event['model']}, {event['seconds']:.1f}s{tokens}")
         for line in self._text(event.get("reasoning") or ""):
             yield self._ink.dim(line)
         yield from self._text(event.get("text") or "")

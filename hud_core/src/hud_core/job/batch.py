@@ -13,6 +13,7 @@ from attrs import frozen
 from hud_core.errors import ConfigError, closest
 from hud_core.job.backends import Backends
 from hud_core.job.context import EvalContext
+from hud_core.job.grading import check_tasks
 from hud_core.job.limits import Timeouts
 from hud_core.job.plan import Tasks, expand_variants, stream_tasks
 from hud_core.job.result import Job
@@ -176,8 +177,13 @@ class _Plan:
     job_id: str
     max_concurrent: int | None
 
-    def contexts(self, tasks: Iterable[Task], backends: Backends) -> list[EvalContext]:
-        """Make the rollouts, in the order task, variant, repeat."""
+    def contexts(self, tasks: list[Task], backends: Backends) -> list[EvalContext]:
+        """Make the rollouts, in the order task, variant, repeat.
+
+        Raises:
+            TaskDataError: Graders that a task names, or their options, are wrong.
+        """
+        check_tasks(tasks, self.kernel)
         made: list[EvalContext] = []
         for number, task in enumerate(tasks):
             for choice, variant in enumerate(self.variants):

@@ -76,6 +76,7 @@ async def run(
 
     Raises:
         ConfigError: Something that was asked for cannot be.
+        TaskDataError: Graders that a task names, or their options, are wrong; nothing of it ran.
         RunDirectoryError: The run directory cannot be written; what it holds stays readable.
     """
     kernel = kernel or Kernel()

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from hud_core.errors import ConfigError
 from hud_core.interfaces import Agent, ResultSink
+from hud_core.job.grading import check_tasks
 from hud_core.job.limits import Retries, Timeouts
 from hud_core.kernel import Kernel
 from hud_core.model.task import Task
@@ -147,6 +148,9 @@ class Units:
     Args:
         spec: The job.
         contestants: How many agents and variants attempt each task.
+
+    Raises:
+        TaskDataError: Graders that a task names, or their options, are wrong.
     """
 
     def __init__(self, spec: JobSpec, contestants: int) -> None:
@@ -158,9 +162,11 @@ class Units:
         """How many there are; None while the source is still being read."""
         self.is_exhausted: bool = False
         """Whether all of them have been handed out."""
+        self._kernel = spec.kernel
         if isinstance(tasks, Sequence) and not isinstance(tasks, str):
+            check_tasks(map(_checked, tasks), spec.kernel)
             self.total = len(tasks) * contestants * spec.group
-            self._now = (unit for index, task in enumerate(tasks) for unit in self._of(_checked(task), index))
+            self._now = (unit for index, task in enumerate(tasks) for unit in self._of(task, index))
             return
         self._later = self._stream(stream_tasks(tasks, spec.kernel))
         self._lock = anyio.Lock(fast_acquire=True)
@@ -169,7 +175,7 @@ class Units:
         """Give the next rollout, or None when there is none.
 
         Raises:
-            HudError: The source cannot be read.
+            HudError: The source cannot be read, or a task names graders wrongly.
         """
         if self._now is not None:  # no lock needed, which costs as much as a tenth of a small rollout
             unit = next(self._now, None)
@@ -188,6 +194,7 @@ class Units:
         count = 0
         async with aclosing(tasks):
             async for task in tasks:
+                check_tasks([task], self._kernel, first=count)
                 for unit in self._of(task, count):
                     yield unit
                 count += 1

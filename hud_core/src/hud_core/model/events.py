@@ -88,6 +88,8 @@ class ModelCalled(Struct, frozen=True, kw_only=True, gc=False):
     """Tries that failed before."""
     cached: bool = False
     """Whether the answer came out of the cache: it cost nothing, and no model was asked."""
+    caller: str = "agent"
+    """Who asked: the agent, or a judge that grading asked."""
     type: Literal["model_called"] = "model_called"
 
 

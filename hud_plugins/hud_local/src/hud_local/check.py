@@ -80,20 +80,20 @@ async def _check(arguments: argparse.Namespace) -> Report:
     source = kernel.source_for(arguments.source)
     try:
         tasks = [task async for task in source.load(arguments.source)]
+        if arguments.task_ids:
+            tasks = select(tasks, arguments.task_ids.split(","))
+        job = await run_job(
+            tasks,
+            [ORACLE, NOP],
+            name=f"check {arguments.source}",
+            max_concurrent=arguments.max_concurrent,
+            backend="process" if arguments.isolate else None,
+            kernel=kernel,
+            save=arguments.out is not None,
+            directory=arguments.out,
+        )
     except TaskDataError as error:
         return Report(ok=False, tasks=[], problems=list(error.problems))
-    if arguments.task_ids:
-        tasks = select(tasks, arguments.task_ids.split(","))
-    job = await run_job(
-        tasks,
-        [ORACLE, NOP],
-        name=f"check {arguments.source}",
-        max_concurrent=arguments.max_concurrent,
-        backend="process" if arguments.isolate else None,
-        kernel=kernel,
-        save=arguments.out is not None,
-        directory=arguments.out,
-    )
     return judge(tasks, job)
 
 
