@@ -112,7 +112,8 @@ def test_scenarios_are_listed(hud: Run, url: str) -> None:
 
 def test_set_up_and_graded_by_two_processes(hud: Run, url: str, folder: Path) -> None:
     done = hud("scenario", "setup", "count", "-a", '{"text": "strawberry", "times": 2}', "-u", url)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"the address for an agent, until it is graded: {url}/episode/")
     assert done.stdout == "How many r in strawberrystrawberry?\n"
     done = hud("scenario", "grade", "-A", "6")
     assert (done.returncode, done.stderr) == (0, "")
@@ -120,6 +121,20 @@ def test_set_up_and_graded_by_two_processes(hud: Run, url: str, folder: Path) ->
     done = hud("scenario", "grade", "-A", "6")
     assert done.returncode == 2
     assert "no scenario was set up" in done.stderr
+
+
+def test_an_agent_is_given_the_address_of_what_was_set_up(hud: Run, url: str) -> None:
+    done = hud("scenario", "setup", "count", "-a", '{"text": "strawberry"}', "-u", url, "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (found["scenario"], found["prompt"]) == ("letters:count", "How many r in strawberry?")
+    offered = json.loads(hud("analyze", found["address"], "--format", "json").stdout)
+    assert [tool["name"] for tool in offered["tools"]] == ["count_letter"]
+    assert offered["scenarios"] == []
+    hud("scenario", "grade", "-A", "3")
+    done = hud("analyze", found["address"])
+    assert done.returncode != 0
+    assert "has ended" in done.stderr
 
 
 def test_run_does_both(hud: Run, url: str) -> None:

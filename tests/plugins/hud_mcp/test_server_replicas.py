@@ -23,6 +23,7 @@ from hud_core import Environment
 from hud_core.errors import ConfigError
 from hud_mcp.server import EnvironmentServer, FolderStore, UrlStore
 from hud_mcp.server.store import Address
+from hud_mcp.wire import AGENT, EPISODE, episode_url
 
 REPLICA = Path(__file__).parent / "servers" / "replica.py"
 
@@ -90,11 +91,11 @@ def pair(tmp_path_factory):
 
 
 @asynccontextmanager
-async def balanced(ports, mode="auto", **callbacks):
-    """Connect through turns."""
+async def balanced(ports, mode="auto", address="", **callbacks):
+    """Connect through turns, to the address of an episode where there is one."""
     turns = TakingTurns(ports)
     async with httpx2.AsyncClient(transport=turns, timeout=30) as http:
-        transport = streamable_http_client("http://127.0.0.1:1/mcp", http_client=http)
+        transport = streamable_http_client(f"http://127.0.0.1:1/mcp{address}", http_client=http)
         async with Client(transport, mode=mode, **callbacks) as client:
             yield client, turns
 
@@ -125,6 +126,22 @@ async def test_replicas_grade_each_others_episodes(pair, mode):
             homes.add(home)
     assert len(homes) == 2
     assert set(turns.asked) == set(pair)
+
+
+async def test_the_address_of_an_episode_leads_to_it_through_any_replica(pair, mode):
+    async with Client(f"http://127.0.0.1:{pair[0]}/mcp") as harness:
+        prompt = await harness.get_prompt("letters:where", {"expected": "here"})
+        async with balanced(pair, mode, address=episode_url("", prompt.meta[AGENT])) as (agent, turns):
+            called = {(await agent.call_tool("pid", {})).content[0].text for _ in range(4)}
+            assert called == {prompt.messages[0].content.text}
+            assert set(turns.asked) == set(pair)
+            assert (await agent.list_prompts()).prompts == []
+            meta = {EPISODE: prompt.meta[EPISODE]}
+            await harness.call_tool("_hud_submit", {"scenario": "where", "answer": "here"}, meta=meta)
+            await harness.read_resource("letters:where", meta=meta)
+            for _ in range(2):
+                with pytest.raises(MCPError, match="has ended"):
+                    await agent.list_tools()
 
 
 async def test_progress_comes_through_another_replica(pair):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 EPISODE = "hud/episode"
 """The key in ``_meta`` of the episode's handle: in the result of setup, and in every request of the episode."""
+AGENT = "hud/agent"
+"""The key in ``_meta`` of setup's result, over HTTP, of the token of the address that the episode's agent may be given:
+`episode_url` makes it."""
 HARNESS = "hud/harness"
 """The key in ``_meta`` of the capability, in requests that only the harness may make."""
 HARNESS_VARIABLE = "HUD_MCP_HARNESS"
@@ -34,3 +37,9 @@ CLOSE = "hud/close"
 """The key in ``_meta`` of a submit that ends the episode, graded or not, and carries no answer."""
 ARGUMENTS = "hud/arguments"
 """The key in ``_meta`` of setup of the arguments as JSON: the prompt's own are text, which cannot tell 3 from "3"."""
+
+
+def episode_url(url: str, token: str) -> str:
+    """Give the address of one episode, for its agent, below the address of its server."""
+    base, mark, query = url.partition("?")
+    return f"{base.rstrip('/')}/episode/{token}{mark}{query}"

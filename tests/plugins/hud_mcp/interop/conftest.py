@@ -10,11 +10,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-import stub_endpoint
 
 HERE = Path(__file__).parent
 VARIABLE = "HUD_TEST_MCP_PEERS"
@@ -121,9 +119,3 @@ def hud_dev(peers: Peers) -> list[str]:
     shutil.copy(HERE / "letters.py", peers.home)
     copy = Path(shutil.copy(HERE / "letters_env.py", peers.home))
     return [str(Path(sys.executable).with_name("hud")), "dev", f"{copy}:env", "--watch", str(copy)]
-
-
-@pytest.fixture(scope="session")
-def chat_stub() -> ModuleType:
-    """The module with the endpoint of a scripted model, which the tests of `hud_openai` are made with."""
-    return stub_endpoint

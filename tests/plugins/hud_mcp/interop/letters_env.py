@@ -26,6 +26,13 @@ def reload() -> str:
     return "saved"
 
 
+@env.scenario(exclude_tools=["reload", "pic*"])
+async def still():
+    """Leave the files as they are."""
+    answer = yield "What is 2 + 3?"
+    yield "5" in answer
+
+
 @resource(env, "letters://rules", mime_type="text/plain")
 def rules() -> str:
     """The rules."""

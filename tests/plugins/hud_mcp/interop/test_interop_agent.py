@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from stub_endpoint import Reply, StubEndpoint, call, say
 
 pytestmark = pytest.mark.slow
 
@@ -46,21 +47,18 @@ def server(request: pytest.FixtureRequest, peers: Any, hud_dev: list[str]) -> It
 
 
 @contextmanager
-def model(stub: ModuleType) -> Iterator[Any]:
+def model() -> Iterator[Any]:
     """A model that calls the tool, and then says what it gave."""
 
     def decide(request: Any) -> Any:
         last = request.body["messages"][-1]
-        reply = (
-            stub.call((TOOL, {"a": 2, "b": 3})) if last["role"] == "user" else stub.say(f"It gave {last['content']}")
-        )
-        return streamed(stub, reply)
+        return streamed(call((TOOL, {"a": 2, "b": 3})) if last["role"] == "user" else say(f"It gave {last['content']}"))
 
-    with stub.StubEndpoint(decide) as endpoint:
+    with StubEndpoint(decide) as endpoint:
         yield endpoint
 
 
-def streamed(stub: ModuleType, reply: Any) -> Any:
+def streamed(reply: Any) -> Any:
     """The same reply as the one event of a stream, which is all that the agent asks for."""
     choice = dict(reply.body["choices"][0])
     choice["delta"] = choice.pop("message")
@@ -69,18 +67,24 @@ def streamed(stub: ModuleType, reply: Any) -> Any:
     ]
     chunk = {**reply.body, "object": "chat.completion.chunk", "choices": [choice]}
     body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
-    return stub.Reply(body, headers={"content-type": "text/event-stream"})
+    return Reply(body, headers={"content-type": "text/event-stream"})
 
 
-def test_a_coding_agent_calls_our_tool(
-    agent: list[str], server: dict[str, Any], peers: Any, chat_stub: ModuleType
-) -> None:
+def ask(agent: list[str], server: dict[str, Any], peers: Any, endpoint: Any) -> subprocess.CompletedProcess[str]:
+    """Run the agent with a server and a model."""
     settings = Path(peers.home, ".qwen", "settings.json")
     settings.parent.mkdir(exist_ok=True)
     settings.write_text(json.dumps({**SETTINGS, "mcpServers": {"letters": {**server, "trust": True}}}), "utf-8")
-    with model(chat_stub) as endpoint:
-        to = ["--auth-type", "openai", "--openai-base-url", endpoint.url, "--openai-api-key", "none", "--model", "stub"]
-        ran = peers.run([*agent, *to, "--output-format", "json", "--prompt", "What is 2 + 3?"])
+    to = ["--auth-type", "openai", "--openai-base-url", endpoint.url, "--openai-api-key", "none", "--model", "stub"]
+    ran: subprocess.CompletedProcess[str] = peers.run(
+        [*agent, *to, "--output-format", "json", "--prompt", "What is 2 + 3?"]
+    )
+    return ran
+
+
+def test_a_coding_agent_calls_our_tool(agent: list[str], server: dict[str, Any], peers: Any) -> None:
+    with model() as endpoint:
+        ran = ask(agent, server, peers, endpoint)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     messages = json.loads(ran.stdout)
     assert {"name": "letters", "status": "connected"} in messages[0]["mcp_servers"]
@@ -88,3 +92,18 @@ def test_a_coding_agent_calls_our_tool(
     assert messages[-1]["result"].startswith("It gave ")
     answers = [message for body in endpoint.bodies for message in body["messages"] if message["role"] == "tool"]
     assert any(block["text"].endswith("5") for answer in answers for block in answer["content"]), answers
+
+
+def test_a_coding_agent_at_the_address_of_an_episode_sees_what_the_scenario_shows(
+    agent: list[str], peers: Any, hud_dev: list[str]
+) -> None:
+    scenario = [hud_dev[0], "scenario"]
+    with peers.serving(*hud_dev, "--port", "{port}") as url, model() as endpoint:
+        episode = json.loads(peers.run([*scenario, "setup", "still", "--json", "-u", url]).stdout)
+        ran = ask(agent, {"httpUrl": episode["address"]}, peers, endpoint)
+        graded = json.loads(peers.run([*scenario, "grade", "-A", json.loads(ran.stdout)[-1]["result"]]).stdout)
+    told = json.dumps(endpoint.bodies)
+    assert "mcp__letters__boom" in told
+    assert "mcp__letters__reload" not in told
+    assert "mcp__letters__picture" not in told
+    assert graded["reward"] == 1.0

@@ -30,7 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=type(parser))
     listing = _add(actions, "list", "list the scenarios and their arguments")
     listing.add_argument("--json", action="store_true", help="print JSON")
-    setup = _add(actions, "setup", "set a scenario up, and print its prompt")
+    setup = _add(actions, "setup", "set a scenario up, and print its prompt and the address for its agent")
+    setup.add_argument("--json", action="store_true", help="print JSON")
     grade = _add(actions, "grade", "grade an answer to the scenario that was set up last")
     once = _add(actions, "run", "set a scenario up, and grade an answer")
     setup.add_argument("name", help="the scenario, with or without its environment's name")
@@ -81,7 +82,7 @@ async def _list(arguments: argparse.Namespace) -> int:
 
 
 async def _setup(arguments: argparse.Namespace) -> int:
-    from hud_mcp.commands.console import emit, plain
+    from hud_mcp.commands.console import emit, plain, say
 
     async with _server(arguments) as connection:
         episode = await _begin(connection, arguments)
@@ -90,7 +91,12 @@ async def _setup(arguments: argparse.Namespace) -> int:
         raise ConfigError(msg)
     STATE.parent.mkdir(exist_ok=True)
     STATE.write_text(json.dumps({"url": arguments.url, "scenario": episode.name, "episode": episode.handle}), "utf-8")
+    if arguments.json:
+        emit(json.dumps({"scenario": episode.name, "prompt": episode.prompt, "address": episode.address}, indent=2))
+        return 0
     emit(plain(episode.prompt))
+    if episode.address is not None:
+        say(f"the address for an agent, until it is graded: {episode.address}")
     return 0
 
 
@@ -156,6 +162,8 @@ class _Episode:
     name: str
     prompt: str
     handle: str | None
+    address: str | None = None
+    """Where an agent finds this episode's tools, and nothing else; None where the server gives no such address."""
 
 
 @asynccontextmanager
@@ -192,13 +200,15 @@ async def _scenarios(connection: Connection) -> list[_Scenario]:
 
 async def _begin(connection: Connection, arguments: argparse.Namespace) -> _Episode:
     from hud_mcp.commands.remote import harness_meta
-    from hud_mcp.wire import EPISODE
+    from hud_mcp.wire import AGENT, EPISODE, episode_url
 
     given = _arguments(arguments.args)
     scenario = _find(arguments.name, await _scenarios(connection))
     result = await connection.ask(lambda client: client.get_prompt(scenario, given, meta=harness_meta()))
     texts = [getattr(message.content, "text", f"({message.content.type})") for message in result.messages]
-    return _Episode(scenario, "\n".join(texts), (result.meta or {}).get(EPISODE))
+    meta = result.meta or {}
+    address = episode_url(arguments.url, meta[AGENT]) if AGENT in meta else None
+    return _Episode(scenario, "\n".join(texts), meta.get(EPISODE), address)
 
 
 def _find(name: str, scenarios: list[_Scenario]) -> str:

@@ -45,6 +45,9 @@ class Episode:
 
     def __init__(self, edition: Edition, scenario: str, owner: Hashable, store: EpisodeStore | None) -> None:
         self.handle = new_handle(store)
+        """What the harness names it by."""
+        self.token = new_handle(store)
+        """What its address for the agent ends with. It leads to the episode's tools, and not to the handle."""
         self.edition = edition
         self.scenario = scenario
         self.owner = owner
@@ -178,6 +181,7 @@ class Episodes:
         self._alive: set[Episode] = set()
         self._open: dict[str, Episode] = {}
         self._latest: dict[Hashable, str] = {}
+        self._addressed: dict[str, Episode] = {}
 
     def __len__(self) -> int:
         return len(self._alive)
@@ -198,7 +202,7 @@ class Episodes:
             )
             raise ConfigError(msg)
         self._alive.add(episode)
-        self._open[episode.handle] = episode
+        self._open[episode.handle] = self._addressed[episode.token] = episode
         prompt: Prompt = await self._tasks.start(self._run, episode, arguments)
         if episode.owner is not None and episode.handle in self._open:
             self._latest[episode.owner] = episode.handle
@@ -220,6 +224,7 @@ class Episodes:
 
     def _forget(self, episode: Episode) -> None:
         self._open.pop(episode.handle, None)
+        self._addressed.pop(episode.token, None)
         if self._latest.get(episode.owner) == episode.handle:
             del self._latest[episode.owner]
 
@@ -239,6 +244,20 @@ class Episodes:
             )
             raise ConfigError(msg)
         return self._open[handle]
+
+    def at(self, token: str) -> Episode:
+        """Find the episode of an address.
+
+        Raises:
+            ConfigError: It has ended.
+        """
+        if token not in self._addressed:
+            msg = (
+                "this is the address of one episode, which has ended: it was graded, its client left, or nobody used "
+                f"it for {self._ttl:g} s (episode_ttl); set the scenario up again, and use the new address"
+            )
+            raise ConfigError(msg)
+        return self._addressed[token]
 
     def end_owner(self, owner: Hashable) -> None:
         """End the episodes of a client that has left."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx2
 import msgspec
+from attrs import frozen
 from mcp_types import INTERNAL_ERROR
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from hud_core.errors import BackendError
 from hud_mcp import wire
 from hud_mcp.server.bodies import once_more, read_messages
+from hud_mcp.server.requests import ADDRESSED
 from hud_mcp.server.store import replica_of
 
 if TYPE_CHECKING:
@@ -54,14 +56,16 @@ class Forward:
             return
         messages = await read_messages(receive, self._limit)
         body = b"".join(message.get("body", b"") for message in messages)
-        request = _request(body)
-        replica = replica_of(request.get("handle"))
+        token = scope.get("path_params", {}).get(ADDRESSED)
+        request = _request(body, is_addressed=token is not None)
+        replica = replica_of(token or request.get("handle"))
         if replica in ("", self._store.replica):
             await self._app(scope, once_more(messages, receive), send)
             return
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_when_left, receive, tasks.cancel_scope)
-            await self._ask(replica, _Relay(request.get("id"), send), body, _passed_on(Headers(scope=scope)))
+            passed = _Passed(token, body, _passed_on(Headers(scope=scope)))
+            await self._ask(replica, passed, _Relay(request.get("id"), send))
             tasks.cancel_scope.cancel()
 
     async def aclose(self) -> None:
@@ -69,7 +73,7 @@ class Forward:
         while self._clients:
             await self._clients.popitem()[1].aclose()
 
-    async def _ask(self, replica: str, relay: _Relay, body: bytes, headers: list[tuple[str, str]]) -> None:
+    async def _ask(self, replica: str, request: _Passed, relay: _Relay) -> None:
         address = self._store.find(replica)
         if address is None:
             await self._drop(replica)
@@ -77,7 +81,8 @@ class Forward:
             return
         client = self._client(replica, address)
         try:
-            async with client.stream("POST", address.url, content=body, headers=headers) as answer:
+            url = address.url if request.token is None else wire.episode_url(address.url, request.token)
+            async with client.stream("POST", url, content=request.body, headers=request.headers) as answer:
                 await relay.pass_back(answer)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             await self._drop(replica)
@@ -98,6 +103,16 @@ class Forward:
             timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)
             self._clients[replica] = httpx2.AsyncClient(transport=transport, timeout=timeout, trust_env=False)
         return self._clients[replica]
+
+
+@frozen
+class _Passed:
+    """A request on its way to another replica."""
+
+    token: str | None
+    """Of the episode's address that it came to; None where that was the server's own."""
+    body: bytes
+    headers: list[tuple[str, str]]
 
 
 class _Relay:
@@ -135,12 +150,14 @@ async def _never() -> Message:
     raise AssertionError  # a plain response reads nothing
 
 
-def _request(body: bytes) -> dict[str, Any]:
+def _request(body: bytes, *, is_addressed: bool) -> dict[str, Any]:
     """Read a request's id and the handle that it names: the state of a round that it goes on with, or an episode's."""
-    if b"episode" not in body and b"requestState" not in body:
+    if not is_addressed and b"episode" not in body and b"requestState" not in body:
         return {}
     try:
         data = msgspec.json.decode(body)
+        if is_addressed:
+            return {"id": data.get("id")}
         params = data["params"]
         return {"id": data.get("id"), "handle": params.get("requestState") or params["_meta"][wire.EPISODE]}
     except (ValueError, LookupError, TypeError, AttributeError):

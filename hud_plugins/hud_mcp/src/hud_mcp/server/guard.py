@@ -31,6 +31,8 @@ class Policy:
     """Hosts by which clients may call the server, with or without a port; None allows any, which needs a token."""
     origins: tuple[str, ...] = ()
     """Origins of web pages, such as ``https://inspector.example``; pages that this machine serves may ask, too."""
+    is_secret: bool = False
+    """Whether the address itself cannot be guessed, and stands for the token."""
 
     def refuse(self, scope: Scope) -> tuple[int, str] | None:
         """Say with which status and why a request is refused; None when it is not."""
@@ -42,6 +44,8 @@ class Policy:
             return 403, f"origin {origin!r} is not allowed; name it in allowed_origins"
         if self.token is None:
             return None if _is_local(scope) else (403, "without a token only this machine is served; set one")
+        if self.is_secret:
+            return None
         scheme, _, shown = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not secrets.compare_digest(shown.strip().encode(), self.token.encode()):
             return 401, "this server needs its token: Authorization: Bearer <token>"
@@ -53,7 +57,7 @@ class Policy:
 
 
 class Guard:
-    """Middleware that refuses what a `Policy` does.
+    """Application that refuses what a `Policy` does.
 
     Args:
         app: What is guarded.

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
+from attrs import evolve
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from starlette.applications import Starlette
@@ -16,15 +17,17 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from hud_core.errors import ConfigError
 from hud_mcp.server.bodies import BODY_SECONDS, WholeRequest
 from hud_mcp.server.forward import Forward
 from hud_mcp.server.guard import Guard
+from hud_mcp.server.requests import ADDRESSED
+from hud_mcp.wire import episode_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     import uvicorn
@@ -108,28 +111,36 @@ def make_app(server: EnvironmentServer, policy: Policy, *, path: str, stateless:
     )
     endpoint = Endpoint(manager, server.episode_ttl)
     if server.store is None:
-        return served(path, WholeRequest(endpoint, server.max_body, BODY_SECONDS), policy, manager.run)
+        return served(routes(path, WholeRequest(endpoint, server.max_body, BODY_SECONDS), policy), policy, manager.run)
     forward = Forward(endpoint, server.store, server.max_body)
     whole = WholeRequest(forward, server.max_body, BODY_SECONDS)
-    return served(path, whole, policy, partial(_as_replica, manager, endpoint, forward, server.store))
+    run = partial(_as_replica, manager, Router(routes("/", endpoint, None)), forward, server.store)
+    return served(routes(path, whole, policy), policy, run)
 
 
-def served(path: str, endpoint: ASGIApp, policy: Policy, run: _Run) -> ServedApp:
-    """Make the ASGI application of an endpoint at a path, guarded by a policy; `run` is its lifespan."""
-    app = ServedApp(
-        routes=[Route(path, endpoint=endpoint)],
-        middleware=[*_cors(policy.origins), Middleware(Guard, policy=policy)],
-        lifespan=lambda _: run(),
-    )
+def routes(path: str, endpoint: ASGIApp, policy: Policy | None) -> list[Route]:
+    """Lead to an endpoint from its path and from the addresses of its episodes, past what a policy refuses."""
+    address = episode_url(path, f"{{{ADDRESSED}}}")
+    if policy is None:
+        return [Route(path, endpoint), Route(address, endpoint)]
+    return [
+        Route(path, Guard(endpoint, policy)),
+        Route(address, Guard(endpoint, evolve(policy, is_secret=True))),
+    ]
+
+
+def served(routes: Sequence[Route], policy: Policy, run: _Run) -> ServedApp:
+    """Make the ASGI application of these routes; `run` is its lifespan."""
+    app = ServedApp(routes=routes, middleware=_cors(policy.origins), lifespan=lambda _: run())
     app.run = run
     return app
 
 
 @asynccontextmanager
 async def _as_replica(
-    manager: StreamableHTTPSessionManager, endpoint: ASGIApp, forward: Forward, store: EpisodeStore
+    manager: StreamableHTTPSessionManager, app: ASGIApp, forward: Forward, store: EpisodeStore
 ) -> AsyncIterator[None]:
-    async with manager.run(), store.joined(endpoint):
+    async with manager.run(), store.joined(app):
         try:
             yield
         finally:

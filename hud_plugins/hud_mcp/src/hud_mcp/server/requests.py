@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
     from hud_core.environment.environment import Environment
     from hud_core.environment.live import LiveSession
+    from hud_mcp.server.edition import Edition
     from hud_mcp.server.episodes import Episode
     from hud_mcp.server.run import ServerRun
 
     Context = ServerRequestContext[ServerRun, Any]
 
+ADDRESSED = "hud_episode"
+"""The parameter of an HTTP path that is the address of one episode."""
 _PROCESS = "process"
 """Who owns an episode where a run has one client: on stdio, and in memory."""
 
@@ -30,9 +33,9 @@ class Used:
     """The session that a request's calls go to, kept alive meanwhile: an episode's, or the environment's own."""
 
     def __init__(self, ctx: Context) -> None:
-        run, handle = ctx.lifespan_context, handle_of(ctx)
-        episode = run.episodes.find(handle, owner_of(ctx))
-        if handle is None and episode is not None and episode.edition is not run.edition:
+        run, handle, token = ctx.lifespan_context, handle_of(ctx), address_of(ctx)
+        episode = run.episodes.find(handle, owner_of(ctx)) if token is None else run.episodes.at(token)
+        if token is None and handle is None and episode is not None and episode.edition is not run.edition:
             episode = None  # the environment was exchanged: who names no episode sees the new one
         self._kept = run.edition.used() if episode is None else episode
         self._session = run.edition.session if episode is None else episode.session
@@ -50,6 +53,25 @@ def can_be_asked(ctx: Context) -> bool:
     able = ctx.session.client_capabilities
     is_able = able is not None and bool(able.sampling or able.elicitation or able.roots)
     return is_able or "requestState" in (ctx.params or {})
+
+
+def address_of(ctx: Context) -> str | None:
+    """Give the token of the episode's address that a request came to; None where it came to the server's own.
+
+    Such an address is an agent's: who asks there is never a harness.
+    """
+    token: str | None = None if ctx.request is None else ctx.request.path_params.get(ADDRESSED)
+    return token
+
+
+def edition_of(ctx: Context) -> Edition:
+    """Give what a request sees of the environment: at an episode's address, what the episode began with.
+
+    Raises:
+        ConfigError: That episode has ended.
+    """
+    run, token = ctx.lifespan_context, address_of(ctx)
+    return run.edition if token is None else run.episodes.at(token).edition
 
 
 def environment_of(ctx: Context) -> Environment:

@@ -34,7 +34,16 @@ from hud_mcp.server.convert import (
 from hud_mcp.server.episodes import Episode
 from hud_mcp.server.published import published
 from hud_mcp.server.refusals import UnknownResourceError, refusal
-from hud_mcp.server.requests import Used, answer_of, can_be_asked, environment_of, episode_of, owner_of
+from hud_mcp.server.requests import (
+    Used,
+    address_of,
+    answer_of,
+    can_be_asked,
+    edition_of,
+    environment_of,
+    episode_of,
+    owner_of,
+)
 from hud_mcp.server.run import ServerRun
 
 if TYPE_CHECKING:
@@ -150,10 +159,12 @@ class Surface:
         run = ctx.lifespan_context
         if ctx.method == "notifications/initialized":
             run.add(ctx.session._connection)  # noqa: SLF001  the SDK has no public way to see a connection close
-        if ctx.request_id is None or ctx.method in _ALWAYS_SERVED:
+        if ctx.request_id is None:
             return await call_next(ctx)
         try:
-            await run.edition.start()
+            edition = edition_of(ctx)
+            if ctx.method not in _ALWAYS_SERVED:
+                await edition.start()
             return await self._answer(ctx, call_next)
         except Exception as error:
             if type(error).__module__.startswith("pydantic"):  # malformed parameters: the SDK knows what to answer
@@ -214,7 +225,7 @@ class Surface:
     async def list_prompts(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
         """List the environment's prompts, and to harnesses its scenarios."""
         del params
-        environment = ctx.lifespan_context.edition.environment
+        environment = edition_of(ctx).environment
         prompts = [prompt.describe() for prompt in published(environment).prompts.values()]
         if self._is_harness(ctx):
             prompts += [scenario_prompt(environment.name, handle) for handle in environment.scenarios.values()]
@@ -222,7 +233,7 @@ class Surface:
 
     async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
         """Give a prompt; a scenario's sets up an episode."""
-        edition = ctx.lifespan_context.edition
+        edition = edition_of(ctx)
         arguments = params.arguments or {}
         found = published(edition.environment).prompts.get(params.name)
         if found is not None:
@@ -249,6 +260,8 @@ class Surface:
         meta = {wire.EPISODE: episode.handle, **option_meta(handle), **prompt_meta(prompt)}
         if prompt.setup_output and isinstance(whole, dict):
             meta[wire.SETUP_OUTPUT] = [wire_block(block) for block in prompt.setup_output]
+        if ctx.request is not None:
+            meta[wire.AGENT] = episode.token
         return types.GetPromptResult(description=handle.description, messages=mcp_messages(prompt), _meta=meta)
 
     def _submit(self, ctx: Context, call: ToolCall) -> types.CallToolResult:
@@ -280,7 +293,7 @@ class Surface:
     ) -> types.ListResourcesResult:
         """List the environment's resources, and to harnesses its scenarios."""
         del params
-        environment = ctx.lifespan_context.edition.environment
+        environment = edition_of(ctx).environment
         resources = [
             types.Resource(uri=r.uri, name=r.name, description=r.description, mime_type=r.mime_type)
             for r in published(environment).resources.values()
@@ -297,14 +310,14 @@ class Surface:
         del params
         templates = [
             types.ResourceTemplate(uri_template=r.uri, name=r.name, description=r.description, mime_type=r.mime_type)
-            for r in published(ctx.lifespan_context.edition.environment).resources.values()
+            for r in published(edition_of(ctx).environment).resources.values()
             if r.is_template
         ]
         return types.ListResourceTemplatesResult(resource_templates=templates)
 
     async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         """Give a resource; a scenario's grades the client's episode."""
-        edition = ctx.lifespan_context.edition
+        edition = edition_of(ctx)
         found = published(edition.environment).find_resource(params.uri)
         if found is not None:
             resource, arguments = found
@@ -334,7 +347,7 @@ class Surface:
 
     async def complete(self, ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
         """Suggest values for an argument."""
-        ours, ref = published(ctx.lifespan_context.edition.environment), params.ref
+        ours, ref = published(edition_of(ctx).environment), params.ref
         found: PublishedPrompt | PublishedResource | ScenarioHandle[...] | None
         if isinstance(ref, types.PromptReference):
             found = ours.prompts.get(ref.name) or self._scenario(ctx, ref.name)
@@ -349,6 +362,8 @@ class Surface:
     # --- who asks -----------------------------------------------------------------------------------------------------
 
     def _is_harness(self, ctx: Context) -> bool:
+        if address_of(ctx) is not None:  # an agent's
+            return False
         if self._harness is None:
             return True
         shown = (ctx.meta or {}).get(wire.HARNESS)

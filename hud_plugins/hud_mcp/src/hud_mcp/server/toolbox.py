@@ -14,13 +14,14 @@ from attrs import field, frozen
 from mcp.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.routing import Route
 
 from hud_core import __version__
 from hud_core.errors import BackendError
 from hud_core.model.tools import ToolCall
 from hud_mcp.server.bodies import BODY_SECONDS, WholeRequest
 from hud_mcp.server.convert import mcp_result, mcp_tool
-from hud_mcp.server.guard import Policy
+from hud_mcp.server.guard import Guard, Policy
 from hud_mcp.server.http import Endpoint, bind, serve_on, served
 from hud_mcp.server.refusals import refusal
 
@@ -91,7 +92,8 @@ async def serve_toolbox(toolbox: Toolbox, *, name: str = "tools") -> AsyncIterat
 async def _over_http(server: Server[Any], token: str) -> AsyncIterator[ToolboxAddress]:
     manager = StreamableHTTPSessionManager(app=server, session_idle_timeout=None)  # agents may think for long
     endpoint = WholeRequest(Endpoint(manager, math.inf), MAX_BODY, BODY_SECONDS)
-    app = served(PATH, endpoint, Policy(token=token), manager.run)
+    policy = Policy(token=token)
+    app = served([Route(PATH, Guard(endpoint, policy))], policy, manager.run)
     with bind(HOST, 0) as listener:
         listener.listen()  # clients that are there before uvicorn wait for it
         async with anyio.create_task_group() as tasks:
