@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from hud_core import ConflictResolution, Connection, Environment, EnvRef, ScenarioHandle
     from hud_core import Connection as Connector
     from hud_core import EnvRef as EnvConfig
+    from hud_core.environment.formats import ToolFormat, format_result, parse_tool_call, parse_tool_calls
 
 __all__ = [
     "ConflictResolution", "Connection", "Connector", "EnvConfig", "EnvRef", "Environment", "ScenarioHandle",
+    "ToolFormat", "format_result", "parse_tool_call", "parse_tool_calls",
 ]  # fmt: skip
 
+_FORMATS = ("ToolFormat", "format_result", "parse_tool_call", "parse_tool_calls")
 _NOW = {"EnvConfig": "EnvRef", "Connector": "Connection"}
 _GONE = {
     "ConnectionConfig": "give prefix=, include=, exclude= and transform= to Environment.connect_url and its siblings",
@@ -28,7 +31,10 @@ _GONE = {
 
 __getattr__ = lazy(
     __name__,
-    {name: f"hud_core:{_NOW.get(name, name)}" for name in __all__},
+    {
+        **{name: f"hud_core:{_NOW.get(name, name)}" for name in __all__ if name not in _FORMATS},
+        **{name: f"hud_core.environment.formats:{name}" for name in _FORMATS},
+    },
     {"MCPRouter": ("hud_mcp:MCPRouter", "hud-mcp")},
     _GONE,
 )

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hud_core.agents import MalformedCall, read_call
-from hud_core.agents.conversation import NAME_LENGTH, portable_tools, read_structured
+from hud_core.agents.conversation import read_structured
+from hud_core.environment.calls import NAME_LENGTH, portable_tools
 from hud_core.model.tools import Tool, ToolCall
 
 json_values = st.recursive(

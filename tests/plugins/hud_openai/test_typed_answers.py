@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from hud_core import trace
 from hud_core.environment.session import Toolbox
+from hud_core.environment.strict import LOOSE, strict_schema
 from hud_core.errors import ProviderError
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_openai import OpenAIChatAgent
-from hud_openai.schemas import LOOSE, answer_form, strict_schema
+from hud_openai.schemas import answer_form
 
 Endpoint = Callable[..., Any]
 Tools = Callable[..., Toolbox]

@@ -4,47 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from attrs import define, field, frozen
 
 from hud_core.agents.native import NativeTool
+from hud_core.environment.calls import MalformedCall, read_call, read_json
 from hud_core.model.content import Citation, Message
 from hud_core.model.evaluation import StopReason
 from hud_core.model.rollout import NO_USAGE, Usage
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-
-NAME_LENGTH = 64
-"""The longest tool name that every vendor takes."""
-
-
-@frozen(kw_only=True)
-class MalformedCall:
-    """A tool call that cannot be made, because its arguments are not a JSON object."""
-
-    name: str
-    id: str = ""
-    raw: str
-    """The arguments as the model wrote them."""
-    problem: str
-    """What is wrong with them."""
-
-    @property
-    def as_call(self) -> ToolCall:
-        """The call for the record, with the raw arguments beside it."""
-        return ToolCall(self.name, {}, self.id, annotation=f"not called, {self.problem}: {self.raw}")
-
-    @property
-    def result(self) -> ToolResult:
-        """What the model is told, so that it can try again."""
-        told = f"tool {self.name!r} was not called: {self.problem}; arguments must be one JSON object, got: {self.raw}"
-        return ToolResult.error(told, self.id)
+__all__ = [
+    "Conversation", "MalformedCall", "ModelTurn", "ToolTurn", "read_call", "read_structured", "schema_instruction",
+]  # fmt: skip
 
 
 @frozen(kw_only=True)
@@ -99,39 +75,6 @@ class Conversation:
     """The prompt's messages, then turns of the model and of the tools."""
 
 
-def read_call(name: str, arguments: str | Mapping[str, Any] | None, call_id: str = "") -> ToolCall | MalformedCall:
-    """Read a model's tool call; no arguments at all are an empty object."""
-    if isinstance(arguments, Mapping):
-        return ToolCall(name, dict(arguments), call_id)
-    raw = arguments or ""
-    try:
-        value = json.loads(raw, parse_constant=_refuse_constant) if raw.strip() else {}
-    except (ValueError, RecursionError) as error:
-        return MalformedCall(name=name, id=call_id, raw=raw, problem=f"invalid JSON ({error})")
-    if value is not None and not isinstance(value, dict):
-        return MalformedCall(name=name, id=call_id, raw=raw, problem=f"a JSON {type(value).__name__}, not an object")
-    return ToolCall(name, value, call_id)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def portable_tools(tools: Sequence[Tool]) -> tuple[tuple[Tool, ...], dict[str, str]]:
-    """Give the tools under names that every vendor takes, and for those names the tools' own."""
-    names: dict[str, str] = {}
-    shown = []
-    for tool in tools:
-        portable = plain = re.sub(r"[^a-zA-Z0-9_-]", "_", tool.name)[:NAME_LENGTH] or "_"
-        count = 1
-        while portable in names:  # two names became one
-            count += 1
-            portable = f"{plain[: NAME_LENGTH - 1 - len(str(count))]}_{count}"
-        names[portable] = tool.name
-        shown.append(tool if portable == tool.name else attrs.evolve(tool, name=portable))
-    return tuple(shown), names
-
-
 def schema_instruction(schema: Mapping[str, Any]) -> str:
     """Tell a model in words to answer in JSON, for endpoints that cannot be told otherwise."""
     return (
@@ -144,6 +87,6 @@ def read_structured(text: str) -> Any:  # noqa: ANN401  any JSON value
     """Read an answer as JSON, a fence around it or not; None where it is none."""
     fenced = re.fullmatch(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", text, re.DOTALL | re.IGNORECASE)
     try:
-        return json.loads(fenced[1] if fenced else text, parse_constant=_refuse_constant)
+        return read_json(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
         return None

@@ -13,15 +13,9 @@ from msgspec.structs import replace
 
 from hud_core import trace
 from hud_core.agents.config import BaseAgentConfig
-from hud_core.agents.conversation import (
-    Conversation,
-    MalformedCall,
-    ModelTurn,
-    ToolTurn,
-    portable_tools,
-    read_structured,
-)
+from hud_core.agents.conversation import Conversation, ModelTurn, ToolTurn, read_structured
 from hud_core.agents.native import is_computer, offer
+from hud_core.environment.calls import MalformedCall, portable_tools
 from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.errors import AgentError, ConfigError, ContextOverflowError
 from hud_core.interfaces import Agent

@@ -13,9 +13,9 @@ from hud_core.environment.connections import Connection, Connects
 from hud_core.environment.joined import ConflictResolution
 from hud_core.environment.live import LiveSession
 from hud_core.environment.mocks import Mocks
+from hud_core.environment.offers import OffersTools
 from hud_core.environment.scenario import ScenarioHandle, read_options
 from hud_core.environment.serving import Serves
-from hud_core.environment.session import as_call
 from hud_core.environment.tools import LocalTools, ToolFunction, check_options, current_tools
 from hud_core.errors import ConfigError, DefinitionError, ToolError
 from hud_core.model.task import Task
@@ -33,7 +33,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
-class Environment(Connects, Mocks, Serves):
+class Environment(Connects, Mocks, OffersTools, Serves):
     """A recipe for environments: tools that agents call, scenarios that ask and grade.
 
     Args:
@@ -178,17 +178,21 @@ class Environment(Connects, Mocks, Serves):
             return self.scenarios[name].bind(args)
         return Task(env=self, scenario=scenario, args=args)
 
-    async def call_tool(self, call: ToolCall | str, /, **arguments: Any) -> ToolResult:
+    async def _called_by_name(self, call: ToolCall) -> ToolResult:
         """Call a tool of the rollout that is running this code, or of the environment itself outside one.
 
         Raises:
             ToolError: The tool failed; scenario code handles that, or the rollout ends.
         """
-        tools = self._tools()
-        result = await tools.call_tool(as_call(call, arguments))
+        result = await self._called(call)
         if result.is_error:
             raise ToolError(result.text)
-        if isinstance(tools, LocalTools) and tools.setup_output is not None:
+        return result
+
+    async def _called(self, call: ToolCall) -> ToolResult:
+        tools = self._tools()
+        result = await tools.call_tool(call)
+        if isinstance(tools, LocalTools) and tools.setup_output is not None and not result.is_error:
             tools.setup_output += result.content
         return result
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from hud_core.environment.borrowed import borrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,10 +90,4 @@ class Serves:
 
 
 def _mcp(name: str) -> Any:  # noqa: ANN401  a function of the plugin
-    try:
-        return getattr(importlib.import_module("hud_mcp.server.facade"), name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "hud_mcp":
-            raise  # something that the plugin itself needs is missing
-        msg = f"serving an environment is part of hud-mcp, which is not installed: pip install hud-mcp ({name})"
-        raise ImportError(msg, name=error.name) from error
+    return borrow("hud_mcp.server.facade", name, "hud-mcp", "serving an environment")

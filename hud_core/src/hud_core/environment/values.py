@@ -31,7 +31,7 @@ _EVALUATION_KEYS = frozenset({"reward", "done", "content", "info", "isError", "s
 # --- content ----------------------------------------------------------------------------------------------------------
 
 
-def _getter(value: Any) -> Callable[[str], Any]:
+def getter(value: Any) -> Callable[[str], Any]:
     """Give what reads a key of a mapping or an attribute of any other object; None where there is none."""
     return value.get if isinstance(value, Mapping) else partial(_attribute, value)
 
@@ -44,7 +44,7 @@ def as_block(value: Any) -> Content | None:
     """Read a content block of ours, of MCP's or of a dict's; None for anything else."""
     if isinstance(value, _BLOCKS):
         return value
-    get = _getter(value)
+    get = getter(value)
     kind = get("type")
     text, data = get("text"), get("data")
     if kind == "text" and isinstance(text, str):
@@ -60,7 +60,7 @@ def as_block(value: Any) -> Content | None:
 
 
 def _resource(value: Any) -> ResourceContent | None:
-    get = _getter(value)
+    get = getter(value)
     if not get("uri"):
         return None
     mime_type = get("mimeType") or get("mime_type")
@@ -165,7 +165,7 @@ def _messages(value: Any) -> Iterator[Message]:
 def _message(item: Any, whole: Any) -> Message:
     if isinstance(item, Message):
         return item
-    get = _getter(item)
+    get = getter(item)
     role, content = get("role"), get("content")
     if role in _ROLES and content is not None:
         return Message(role=role, content=_message_content(content, whole))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
-from hud_core.environment.session import ToolFilter, as_call
+from hud_core.environment.offers import OffersTools
+from hud_core.environment.session import ToolFilter
 from hud_core.errors import ConfigError, GraderError
 from hud_core.job.attempt import Attempt, Failure, failure_of
 from hud_core.job.contestants import for_task
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 
-class EvalContext(anyio.AsyncContextManagerMixin):
+class EvalContext(anyio.AsyncContextManagerMixin, OffersTools):
     """One rollout that the code in the ``with`` block drives: its prompt, its tools, its answer, its reward.
 
     The environment is set up on entering; on leaving, the last answer that was submitted is graded and everything is
@@ -72,6 +73,7 @@ class EvalContext(anyio.AsyncContextManagerMixin):
         self.error: BaseException | None = None
         self.result: Rollout | None = None
         """The rollout's record, once the block has been left."""
+        self._tools: list[Tool] | None = None
         self._recorder = Recorder(self.trace_id)
         self._scope, self._inner = anyio.CancelScope(), anyio.CancelScope()
         self._attempt = Attempt(
@@ -123,13 +125,24 @@ class EvalContext(anyio.AsyncContextManagerMixin):
 
     # --- what the block does ------------------------------------------------------------------------------------------
 
+    def as_tools(self) -> list[Tool]:
+        """List the tools, as they were when the block was entered or `list_tools` was last awaited.
+
+        Raises:
+            ConfigError: The block has not been entered.
+        """
+        if self._tools is None:
+            msg = "the tools are not known before the block is entered"
+            raise ConfigError(msg)
+        return list(self._tools)
+
     async def list_tools(self) -> list[Tool]:
         """List the tools."""
-        return await self.toolbox.list_tools()
+        self._tools = await self.toolbox.list_tools()
+        return self.as_tools()
 
-    async def call_tool(self, call: ToolCall | str, /, **arguments: Any) -> ToolResult:
-        """Call a tool; what it does wrong is a result with `is_error`."""
-        return await self.toolbox.call_tool(as_call(call, arguments))
+    async def _called(self, call: ToolCall) -> ToolResult:
+        return await self.toolbox.call_tool(call)
 
     async def submit(self, answer: Answer | str) -> None:
         """Give the answer; the last one is graded."""
@@ -192,6 +205,7 @@ class EvalContext(anyio.AsyncContextManagerMixin):
             try:
                 self._allow(self._timeouts.setup)
                 await self._attempt.setup()
+                await self.list_tools()
                 self._allow(None)
                 yield
                 if self._attempt.answer is not None:
