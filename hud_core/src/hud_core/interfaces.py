@@ -78,6 +78,11 @@ class Agent(ABC):
         """
 
     @property
+    def called_models(self) -> tuple[str, ...]:
+        """The models that the agent is known to call: a budget in dollars needs their prices before a job starts."""
+        return ()
+
+    @property
     def fingerprint(self) -> str:
         """What tells this agent from one that would behave differently: its name and settings."""
         return self.name

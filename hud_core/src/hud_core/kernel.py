@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hud_core.interfaces import Agent, Backend, Executor, Grader, ResultSink, TaskSink, TaskSource
+    from hud_core.metering.meter import Meter
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("hud_"))
 
@@ -80,6 +81,13 @@ class Kernel:
                     self._load(entry)
         if strict if strict is not None else os.environ.get("HUD_STRICT_PLUGINS") == "1":
             self._raise_failures()
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What all jobs of this kernel share: the rate limits of the models that they call."""
+        from hud_core.metering.meter import Meter
+
+        return Meter()
 
     # --- what plugins provide -----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from hud_core.model.rollout import NO_USAGE, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hud_core.metering.meter import RolloutMeter
     from hud_core.model.content import Content
     from hud_core.model.tools import Tool, ToolCall, ToolResult
 
@@ -22,12 +23,16 @@ class Recorder:
     Args:
         rollout: The rollout's id.
         publish: Told of each event at once, for sinks.
+        meter: Counts what models cost; without one that is unknown.
     """
 
-    __slots__ = ("_publish", "add", "pending", "rollout", "usage")
+    __slots__ = ("_publish", "add", "meter", "pending", "rollout", "usage")
 
-    def __init__(self, rollout: str, publish: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self, rollout: str, publish: Callable[[Event], None] | None = None, meter: RolloutMeter | None = None
+    ) -> None:
         self.rollout: str = rollout
+        self.meter: RolloutMeter | None = meter
         self.pending: list[Event] = []
         """Events that are not yet in the run directory. Always this one list, which is cleared when it is written."""
         self.usage: Usage = NO_USAGE
@@ -82,10 +87,15 @@ def model_called(
     waited: float = 0.0,
     cached: bool = False,
 ) -> None:
-    """Record a call of a model, and count its tokens; fields as in `ModelCalled`. Nothing happens outside a rollout."""
+    """Record a call of a model, and count its tokens and their cost. Nothing happens outside a rollout.
+
+    Fields are as in `ModelCalled`. Whoever calls models without `ToolLoopAgent` calls this, so that budgets hold.
+    """
     recorder = current_recorder.get()
     if recorder is None:
         return
+    if recorder.meter is not None and usage.calls:
+        usage = recorder.meter.charge((model,), usage)
     recorder.usage += usage
     recorder.add(
         ModelCalled(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, overlo
 
 import anyio
 import attrs
-from msgspec.structs import replace
 
 from hud_core import trace
+from hud_core.agents.asking import ask
 from hud_core.agents.config import BaseAgentConfig
 from hud_core.agents.conversation import Conversation, ModelTurn, ToolTurn, read_structured
 from hud_core.agents.native import is_computer, offer
@@ -19,8 +19,6 @@ from hud_core.environment.calls import MalformedCall, portable_tools
 from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.errors import AgentError, ConfigError, ContextOverflowError
 from hud_core.interfaces import Agent
-from hud_core.metering.calls import send
-from hud_core.metering.retrying import Endurance
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.tools import ToolCall, ToolResult
@@ -186,22 +184,23 @@ class ToolLoopAgent(Agent):
 
         Raises:
             ProviderError: The endpoint failed, after the retries that make sense.
+            BudgetError: The call does not fit into what is left of a budget.
         """
-        endurance = Endurance(self.config.max_retries, self.config.overload_patience)
-        sent = await send(lambda: self.respond(conversation), endurance)
-        turn = sent.answer
+        asked = await ask(self, conversation)
+        turn = asked.turn
         conversation.turns.append(turn)
         trace.model_called(
             model=turn.model or self.config.model or "",
-            seconds=sent.seconds,
-            waited=sent.waited,
-            usage=replace(turn.usage, calls=1),
+            seconds=asked.seconds,
+            waited=asked.waited,
+            usage=asked.usage,
+            cached=asked.cached,
             text=turn.text,
             reasoning=turn.reasoning,
             calls=tuple(call.as_call if isinstance(call, MalformedCall) else call for call in turn.calls),
             stop_reason=turn.finish,
             request_id=turn.request_id,
-            retries=turn.retries + sent.retries,
+            retries=asked.retries,
         )
         return turn
 
@@ -211,6 +210,11 @@ class ToolLoopAgent(Agent):
             return toolbox
         shown = ToolFilter(self.config.allowed_tools, self.config.disallowed_tools)
         return Toolbox(cast("Tools", toolbox), shown)
+
+    @property
+    def called_models(self) -> tuple[str, ...]:
+        """The agent's model."""
+        return (self.config.model,) if self.config.model else ()
 
     @property
     def fingerprint(self) -> str:

@@ -15,6 +15,7 @@ from hud_core.environment.session import ToolFilter
 from hud_core.errors import ConfigError, GraderError
 from hud_core.job.attempt import Attempt, Failure, failure_of
 from hud_core.job.contestants import for_task
+from hud_core.metering.meter import JobMeter
 from hud_core.model.rollout import Rollout, Status
 from hud_core.trace import Recorder, current_recorder
 
@@ -74,7 +75,7 @@ class EvalContext(anyio.AsyncContextManagerMixin, OffersTools):
         self.result: Rollout | None = None
         """The rollout's record, once the block has been left."""
         self._tools: list[Tool] | None = None
-        self._recorder = Recorder(self.trace_id)
+        self._recorder = Recorder(self.trace_id, meter=JobMeter(kernel.meter).rollout(repeat))
         self._scope, self._inner = anyio.CancelScope(), anyio.CancelScope()
         self._attempt = Attempt(
             task, backend, self._recorder, self._scope, timeouts=timeouts, kernel=kernel, label=task.label

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from hud_core.metering.meter import JobMeter
+from hud_core.model.rollout import NO_USAGE, Usage
+
 if TYPE_CHECKING:
     import anyio
+
+    from hud_core.metering.throttle import Pressure
 
 
 @define
@@ -26,12 +31,24 @@ class Progress:
     causes: Counter[str] = field(factory=Counter)
     """Invalid rollouts by cause."""
     retried: int = 0
+    meter: JobMeter | None = None
+    """What is spent on models, and how their endpoints cope; None before the job has begun."""
     started: float = field(factory=time.monotonic)
 
     @property
     def done(self) -> int:
         """Rollouts that ended."""
         return self.scored + sum(self.causes.values())
+
+    @property
+    def usage(self) -> Usage:
+        """What was spent on models so far."""
+        return NO_USAGE if self.meter is None else self.meter.purse.spent
+
+    @property
+    def pressure(self) -> list[Pressure]:
+        """How the endpoints cope that have been overloaded."""
+        return [] if self.meter is None else self.meter.meter.pressure
 
     @property
     def mean(self) -> float | None:

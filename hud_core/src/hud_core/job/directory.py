@@ -32,10 +32,12 @@ from hud_core.environment.signature import to_json_data
 from hud_core.errors import ConfigError, RunDirectoryError
 from hud_core.model.content import Content, ResourceContent, TextContent
 from hud_core.model.events import ConversationStarted, Event, Prompted, ToolReturned
-from hud_core.model.rollout import Fingerprint, Rollout, Status
+from hud_core.model.rollout import NO_USAGE, Fingerprint, Rollout, Status, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from hud_core.metering.prices import Prices
 
 FORMAT = 1
 RUNS = Path(".hud") / "runs"
@@ -313,6 +315,37 @@ def read_scored(path: Path) -> dict[str, Finished]:
         finished.line = line
         found[finished.id] = finished
     return {id_: finished for id_, finished in found.items() if finished.status is Status.SCORED}
+
+
+class _Spent(msgspec.Struct, gc=False):
+    """A model call, read only as far as its spending."""
+
+    model: str
+    usage: Usage
+
+
+_spent_decoder = msgspec.json.Decoder(_Spent)
+
+
+def read_spending(path: Path, prices: Prices) -> Usage:
+    """Add up what every model call of a job used, those of rollouts that never ended included.
+
+    Args:
+        path: The run directory.
+        prices: For calls whose price was not known then.
+    """
+    spent = NO_USAGE
+    for number, line in _whole_lines(path / "events.jsonl"):
+        if b'"type":"model_called"' in line:
+            try:
+                call = _spent_decoder.decode(line)
+            except msgspec.MsgspecError as error:
+                raise _damaged(path / "events.jsonl", number, error) from error
+            usage = call.usage
+            if usage.cost is None:
+                usage = replace(usage, cost=prices.cost((call.model,), usage))
+            spent += usage
+    return spent
 
 
 def _damaged(path: Path, number: int, error: Exception) -> ConfigError:

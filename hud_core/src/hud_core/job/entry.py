@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from hud_core.entrypoints import own_version
 from hud_core.errors import ConfigError
 from hud_core.interfaces import Agent
@@ -13,6 +15,7 @@ from hud_core.job.limits import Retries, Timeouts
 from hud_core.job.plan import JobSpec, Tasks
 from hud_core.job.runner import Runner
 from hud_core.kernel import Kernel
+from hud_core.metering.budget import Budget
 from hud_core.settings import mask
 
 if TYPE_CHECKING:
@@ -35,6 +38,14 @@ async def run(
     max_steps: int = 10,
     timeouts: Timeouts | None = None,
     retries: Retries | None = None,
+    max_cost: float | None = None,
+    max_tokens: int | None = None,
+    max_time: float | None = None,
+    rollout_max_cost: float | None = None,
+    rollout_max_tokens: int | None = None,
+    rollout_max_time: float | None = None,
+    prices: Path | str | None = None,
+    cache: bool | Path | str = False,
     backend: str | None = None,
     allowed_tools: Sequence[str] | None = None,
     disallowed_tools: Sequence[str] = (),
@@ -62,6 +73,15 @@ async def run(
         max_steps: Model turns of one rollout at the most.
         timeouts: Deadlines of the phases.
         retries: When a failed attempt is tried again.
+        max_cost: Dollars that the job may spend on models. Once it is spent no model is called and no rollout begun;
+            rollouts that run end with the cause ``budget``, and a resumed job runs them again.
+        max_tokens: Input and output tokens that the job may use.
+        max_time: Seconds that this run of the job may take.
+        rollout_max_cost: Dollars that each rollout may spend on models; one that needs more ends with ``budget``.
+        rollout_max_tokens: Input and output tokens that each rollout may use.
+        rollout_max_time: Seconds that each rollout may take, with its retries.
+        prices: A file with prices of models, which count before those of ``~/.hud/prices.toml`` and the built-in ones.
+        cache: Whether to keep answers of models in ``.hud/cache``, or in which folder, and to use those kept there.
         backend: What opens environments of this process: ``local`` by default, ``process`` to isolate each rollout.
         allowed_tools: `fnmatch` patterns; other tools are hidden from agents.
         disallowed_tools: `fnmatch` patterns; these tools are hidden from agents.
@@ -91,6 +111,10 @@ async def run(
         max_steps=max_steps,
         timeouts=timeouts or Timeouts(),
         retries=retries or Retries(),
+        budget=Budget(cost=max_cost, tokens=max_tokens, seconds=max_time),
+        rollout_budget=Budget(cost=rollout_max_cost, tokens=rollout_max_tokens, seconds=rollout_max_time),
+        prices=None if prices is None else Path(prices),
+        cache=_cache(cache),
         backend=backend,
         allowed_tools=None if allowed_tools is None else tuple(allowed_tools),
         disallowed_tools=tuple(disallowed_tools),
@@ -106,9 +130,12 @@ async def run(
 
 async def run_job(spec: JobSpec, control: JobControl) -> Job:
     """Run the job that a spec describes; results and errors as for `run`."""
+    runner = Runner(spec, control, _new_id() if spec.directory is None else spec.directory.name)
+    if runner.meter.counts_dollars:
+        for model in {model for contestant in runner.contestants for model in contestant.agent.called_models}:
+            runner.meter.prices.require(model)
     if spec.directory is None:
-        return await Runner(spec, control, _new_id()).run()
-    runner = Runner(spec, control, spec.directory.name)
+        return await runner.run()
     runner.directory, runner.finished = _open(spec.directory, spec, runner)
     try:
         return await runner.run()
@@ -117,11 +144,13 @@ async def run_job(spec: JobSpec, control: JobControl) -> Job:
 
 
 def _open(path: Path, spec: JobSpec, runner: Runner) -> tuple[RunDirectory, dict[str, Finished]]:
-    from hud_core.job.directory import RunDirectory, read_scored
+    from hud_core.job.directory import RunDirectory, read_scored, read_spending
 
     if not spec.resume:
         return RunDirectory.create(path, _manifest(spec, runner)), {}
     directory = RunDirectory.reopen(path)
+    if spec.budget.limits_calls:
+        runner.meter.purse.spent = read_spending(path, runner.meter.prices)
     return directory, read_scored(path)
 
 
@@ -143,6 +172,9 @@ def _manifest(spec: JobSpec, runner: Runner) -> dict[str, Any]:
         "max_concurrent": spec.max_concurrent,
         "backend": spec.backend,
         "seed": spec.seed,
+        "budget": attrs.asdict(spec.budget),
+        "rollout_budget": attrs.asdict(spec.rollout_budget),
+        "cache": None if spec.cache is None else str(spec.cache),
         **mask(spec.manifest),
     }
 
@@ -156,6 +188,14 @@ def _directory(*, save: bool, directory: Path | str | None, resume: bool) -> Pat
         msg = "resume needs the directory of the job to go on with"
         raise ConfigError(msg)
     return RUNS / _new_id() if save else None
+
+
+def _cache(cache: bool | Path | str) -> Path | None:  # noqa: FBT001  the value of the option
+    from hud_core.metering.cache import CACHE
+
+    if isinstance(cache, bool):
+        return CACHE if cache else None
+    return Path(cache)
 
 
 def _new_id() -> str:

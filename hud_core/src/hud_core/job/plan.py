@@ -17,6 +17,7 @@ from hud_core.interfaces import Agent, ResultSink
 from hud_core.job.grading import check_tasks
 from hud_core.job.limits import Retries, Timeouts
 from hud_core.kernel import Kernel
+from hud_core.metering.budget import UNLIMITED, Budget
 from hud_core.model.task import Task
 
 Tasks = Task | Iterable[Task] | AsyncIterable[Task] | str
@@ -39,6 +40,14 @@ class JobSpec:
     max_steps: int = 10
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
+    budget: Budget = UNLIMITED
+    """What the whole job may spend."""
+    rollout_budget: Budget = UNLIMITED
+    """What each rollout may spend."""
+    prices: Path | None = None
+    """A file with prices of models that count before others."""
+    cache: Path | None = None
+    """Where answers of models are kept, or None not to keep them."""
     backend: str | None = None
     """The backend for environments of this process; ``local`` by default."""
     allowed_tools: tuple[str, ...] | None = None

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from hud_core.job.statistics import PASS_THRESHOLD, Summary, pass_at_k, pass_hat_k, summarise
-from hud_core.model.rollout import Rollout
+from hud_core.model.rollout import NO_USAGE, Rollout, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @frozen(kw_only=True)
@@ -54,7 +54,9 @@ class Job:
     directory: Path | None = None
     """The run directory, when there is one."""
     stopped: bool = False
-    """Whether the job was stopped before every rollout had ended."""
+    """Whether the job was stopped before every rollout had ended, by somebody or by its budget."""
+    ended: str | None = None
+    """Which budget was spent, so that the job called no more models; None where none was."""
     reused: int = 0
     """Rollouts that an earlier run of this job had finished."""
     warnings: tuple[str, ...] = ()
@@ -77,6 +79,11 @@ class Job:
         ]
 
     @property
+    def usage(self) -> Usage:
+        """What the rollouts used of models, those of an earlier run included."""
+        return total_usage(self.rollouts)
+
+    @property
     def reward(self) -> float | None:
         """The mean over the scored rollouts; read it with `coverage`."""
         return self.summary().mean
@@ -97,6 +104,11 @@ class Job:
     def pass_hat_k(self, k: int, *, threshold: float = PASS_THRESHOLD) -> float | None:
         """Estimate the chance that all of `k` attempts at a task pass."""
         return pass_hat_k([group.scored for group in self.groups()], k, threshold=threshold)
+
+
+def total_usage(rollouts: Iterable[Rollout]) -> Usage:
+    """Add up what rollouts used of models."""
+    return sum((rollout.usage for rollout in rollouts), NO_USAGE)
 
 
 def summary_of(rollouts: Sequence[Rollout], total: int | None = None) -> Summary:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hud_core.job.contestants import Contestant
     from hud_core.job.plan import JobSpec, Unit
     from hud_core.job.watch import Watch
+    from hud_core.metering.meter import RolloutMeter
     from hud_core.model.events import Event
 
 
@@ -35,6 +36,7 @@ class RolloutRun:
         contestant: Who attempts it.
         fingerprint: What the result will depend on, where that is recorded.
         publish: Told of each event, for sinks.
+        meter: Counts what the rollout spends.
     """
 
     __slots__ = (
@@ -58,18 +60,44 @@ class RolloutRun:
         *,
         fingerprint: Fingerprint | None,
         publish: Callable[[Event], None] | None,
+        meter: RolloutMeter,
     ) -> None:
         self.unit: Unit = unit
         self.rollout_id: str = rollout_id
         self.job_id: str = job_id
         self.contestant: Contestant = contestant
         self.fingerprint: Fingerprint | None = fingerprint
-        self.recorder: Recorder = Recorder(rollout_id, publish)
+        self.recorder: Recorder = Recorder(rollout_id, publish, meter)
         self.failed: tuple[FailedAttempt, ...] = ()
         self.attempt: Attempt | None = None
         self.started: float = time.time()
 
     async def run(
+        self, spec: JobSpec, backend: Backend, shown: ToolFilter, watch: Watch, scope: anyio.CancelScope
+    ) -> Rollout:
+        """Attempt the rollout until it has a score, no attempt is left, or the time that it may take is over.
+
+        Raises:
+            CancelledError: The scope, or one around it, was cancelled; `cancelled` gives the record then.
+        """
+        seconds = spec.rollout_budget.seconds
+        if seconds is None:
+            return await self._attempts(spec, backend, shown, watch, scope)
+        with anyio.CancelScope(deadline=anyio.current_time() + seconds), anyio.CancelScope() as inner:
+            return await self._attempts(spec, backend, shown, watch, inner)
+        if inner.cancel_called:  # a phase that took too long, and not the whole
+            return self.cancelled()[0]
+        return self.over_budget(f"the rollout took longer than the {seconds:g} s that it may take")
+
+    def over_budget(self, reason: str) -> Rollout:
+        """Give the record of a rollout that was cancelled because a budget is spent."""
+        attempt = self.attempt
+        if attempt is not None and attempt.evaluation is not None:
+            return self._scored(attempt)
+        phase = None if attempt is None else attempt.phase
+        return self._record(status=Status.INVALID, cause=Cause.BUDGET, phase=phase, error=reason)
+
+    async def _attempts(
         self, spec: JobSpec, backend: Backend, shown: ToolFilter, watch: Watch, scope: anyio.CancelScope
     ) -> Rollout:
         """Attempt the rollout until it has a score or no attempt is left.

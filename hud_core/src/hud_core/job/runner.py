@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from hud_core.environment.session import ToolFilter
-from hud_core.errors import HudError
+from hud_core.errors import Cause, HudError
 from hud_core.job.backends import CLOSE_SECONDS, Backends
 from hud_core.job.contestants import make_contestants
 from hud_core.job.fingerprint import Decision, Fingerprints, compare
@@ -19,6 +20,9 @@ from hud_core.job.result import Job
 from hud_core.job.rollouts import RolloutRun
 from hud_core.job.sinks import Sinks
 from hud_core.job.watch import Watch
+from hud_core.metering.cache import CallCache
+from hud_core.metering.meter import JobMeter
+from hud_core.metering.prices import Prices
 from hud_core.model.events import JobFinished, JobStarted, RolloutFinished
 
 if TYPE_CHECKING:
@@ -55,6 +59,14 @@ class Runner:
         self.finished: dict[str, Finished] = {}
         """What an earlier run of the job finished, by id."""
         self.contestants: list[Contestant] = make_contestants(spec)
+        self.meter: JobMeter = JobMeter(
+            spec.kernel.meter,
+            budget=spec.budget,
+            rollout_budget=spec.rollout_budget,
+            prices=Prices(spec.prices),
+            cache=None if spec.cache is None else CallCache(spec.cache),
+        )
+        control.progress.meter = self.meter
         self._shown = ToolFilter(spec.allowed_tools, spec.disallowed_tools)
         self._sinks = Sinks(spec.sinks)
         self._publish = self._sinks.publish if spec.sinks else None
@@ -67,6 +79,9 @@ class Runner:
         self._gave_way = 0.0
         self._warnings: list[str] = []
         self._units = Units(spec, len(self.contestants))
+        self._workers = 0
+        self._done = anyio.Event()
+        """Set when all workers have ended."""
 
     async def run(self) -> Job:
         """Run every unit, and give what there is.
@@ -102,6 +117,16 @@ class Runner:
         async with anyio.create_task_group() as workers:
             self.control.bind(workers.cancel_scope)
             workers.start_soon(self._work, workers, count - 1, name="worker")
+            if self.spec.budget.seconds is not None:
+                await self._end_in(self.spec.budget.seconds, workers)
+
+    async def _end_in(self, seconds: float, workers: TaskGroup) -> None:
+        """End the job when its time is over, unless the workers end before."""
+        with anyio.move_on_after(seconds):
+            await self._done.wait()
+            return
+        self.meter.end(f"the job's time is over: {seconds:g} s")
+        workers.cancel_scope.cancel()
 
     async def _work(self, workers: TaskGroup, more: int) -> None:
         """Take units until there are none, in a new cancel scope after each rollout that took too long.
@@ -110,7 +135,8 @@ class Runner:
         """
         if more > 0:
             workers.start_soon(self._work, workers, more - 1, name="worker")
-        while not self._units.is_exhausted:
+        self._workers += 1
+        while not self._units.is_exhausted and self.meter.ended is None:
             with anyio.CancelScope() as scope:
                 while not scope.cancel_called and (rollout := await self._next()) is not None:
                     try:
@@ -124,11 +150,16 @@ class Runner:
                         del self._live[rollout.rollout_id]
                     self._finish(rollout, record)
         self.progress.total = self._units.total
+        self._workers -= 1
+        if not self._workers:
+            self._done.set()
 
     async def _next(self) -> RolloutRun | None:
         """Begin the next rollout that is to be run; None when there is none."""
         rollout = None
         while rollout is None:
+            if self.meter.ended is not None:
+                return None
             if time.monotonic() - self._gave_way > TURN_SECONDS:
                 await self._give_way()
             unit = await self._units.next()
@@ -152,7 +183,15 @@ class Runner:
             self._keep(unit, earlier.rollout())
             self.progress.reused += 1
             return None
-        rollout = RolloutRun(unit, name, self.job_id, contestant, fingerprint=fingerprint, publish=self._publish)
+        rollout = RolloutRun(
+            unit,
+            name,
+            self.job_id,
+            contestant,
+            fingerprint=fingerprint,
+            publish=self._publish,
+            meter=self.meter.rollout(unit.repeat),
+        )
         self._live[name] = rollout
         self.progress.running += 1
         return rollout
@@ -162,6 +201,8 @@ class Runner:
         record, has_ended = rollout.cancelled()
         if has_ended:
             self._finish(rollout, record)
+        elif self.meter.ended is not None and not self.control.stopped:
+            self._finish(rollout, rollout.over_budget(self.meter.ended))
         else:  # stopped on the way: not in the run directory, so that a resumed job runs it
             unit = rollout.unit
             self._records[unit.index, unit.agent, unit.repeat] = record
@@ -215,8 +256,16 @@ class Runner:
             scored=self.progress.scored,
             invalid=sum(self.progress.causes.values()),
             mean=self.progress.mean,
-            stopped=self.control.stopped,
+            stopped=self._is_stopped,
+            ended=self.meter.ended,
+            usage=self.meter.purse.spent,
         )
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether rollouts are missing because the job was stopped, by somebody or by its budget."""
+        has_missing = len(self._records) < (self.progress.total or math.inf) or Cause.BUDGET in self.progress.causes
+        return self.control.stopped or (self.meter.ended is not None and has_missing)
 
     def _job(self) -> Job:
         records = [self._records[key] for key in sorted(self._records)]
@@ -226,7 +275,8 @@ class Runner:
             rollouts=tuple(records),
             total=max(self.progress.total or 0, len(records)),
             directory=None if self.directory is None else self.directory.path,
-            stopped=self.control.stopped,
+            stopped=self._is_stopped,
+            ended=self.meter.ended,
             reused=self.progress.reused,
             warnings=(*self._sinks.warnings, *self._warnings),
         )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hud_core.metering.retrying import Endurance
+    from hud_core.metering.throttle import Throttle
 
 T = TypeVar("T")
 
@@ -29,25 +30,51 @@ class Sent(NamedTuple, Generic[T]):
     """Tries that failed."""
 
 
-async def send(request: Callable[[], Awaitable[T]], endurance: Endurance) -> Sent[T]:
+async def send(request: Callable[[], Awaitable[T]], endurance: Endurance, throttle: Throttle) -> Sent[T]:
     """Send a request until it is answered.
 
     Args:
         request: Sends it once.
         endurance: What the call puts up with.
+        throttle: Where calls of the same model wait for their turn.
 
     Raises:
         ProviderError: It failed, and no other try is due.
     """
     began = time.monotonic()
+    controller = throttle.controller
     while True:
-        started = time.monotonic()
+        await throttle.enter()
         try:
-            answer = await request()
-        except ProviderError as error:
-            wait = endurance.wait(error)
-            if wait is None:
-                raise
-        else:
-            return Sent(answer, time.monotonic() - started, started - began, endurance.tries)
+            started = time.monotonic()
+            try:
+                answer = await request()
+            except ProviderError as error:
+                wait = await _failed(error, endurance, throttle, started)
+            else:
+                now = time.monotonic()
+                controller.answered(now, now - started)
+                return Sent(answer, now - started, started - began, endurance.tries)
+        finally:
+            throttle.leave()
         await anyio.sleep(wait)
+
+
+async def _failed(error: ProviderError, endurance: Endurance, throttle: Throttle, started: float) -> float:
+    """Take note of a try that failed, and give the seconds to wait without a turn until the next.
+
+    Raises:
+        ProviderError: No other try is due.
+    """
+    controller, now = throttle.controller, time.monotonic()
+    wait = endurance.wait(error, silence=controller.silence(now))
+    if error.overloaded:
+        controller.refuse(now)
+    if wait is None:
+        raise error
+    if not error.overloaded:
+        return wait
+    cooling = controller.cooling(now, started, wait)
+    if cooling:
+        await anyio.sleep(cooling)
+    return wait - cooling

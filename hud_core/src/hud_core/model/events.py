@@ -161,7 +161,11 @@ class JobFinished(Struct, frozen=True, kw_only=True, gc=False):
     invalid: int
     mean: float | None
     stopped: bool = False
-    """Whether rollouts are missing because the job was stopped."""
+    """Whether rollouts are missing because the job was stopped, by somebody or by its budget."""
+    ended: str | None = None
+    """Which budget was spent, if one was."""
+    usage: Usage = NO_USAGE
+    """What was spent on models; with a budget, by earlier runs of the job too."""
     type: Literal["job_finished"] = "job_finished"
 
 
