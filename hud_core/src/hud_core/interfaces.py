@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from anyio.abc import TaskGroup
+
     from hud_core.job.plan import JobSpec
     from hud_core.job.result import Job
     from hud_core.model.content import Prompt
@@ -30,6 +32,9 @@ __all__ = [
 
 class Backend(ABC):
     """Knows how to open an environment. One object serves one job."""
+
+    tasks: TaskGroup | None = None
+    """Where tasks may be started that live longer than a rollout, and that `aclose` ends; None outside any job."""
 
     @abstractmethod
     def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+    from anyio.abc import TaskGroup
+
     from hud_core.environment.opening import Opens
     from hud_core.interfaces import Agent, Session
     from hud_core.model.task import Recipe, Task
@@ -30,12 +32,19 @@ CLOSE_SECONDS = 30.0
 
 
 class Backends:
-    """Opens each task with the backend that its reference, or else the job, or else ``local`` names."""
+    """Opens each task with the backend that its reference, or else the job, or else ``local`` names.
+
+    Args:
+        kernel: Has the backends.
+        default: The job's backend.
+    """
 
     def __init__(self, kernel: Kernel, default: str | None) -> None:
         self._kernel = kernel
         self._default = default or "local"
         self._made: dict[str, Backend] = {}
+        self.tasks: TaskGroup | None = None
+        """Where backends may start tasks that live as long as they do."""
 
     def of(self, task: Task) -> Backend:
         """Give the backend that opens a task's environment.
@@ -62,6 +71,7 @@ class Backends:
         backend = self._made.get(name)
         if backend is None:
             backend = self._made[name] = self._kernel.backends.create(name)
+            backend.tasks = self.tasks
         return backend
 
     async def aclose(self, agents: Iterable[Agent] = ()) -> list[str]:
@@ -82,7 +92,32 @@ class Backends:
 
 
 @asynccontextmanager
-async def connected(session: LiveSession, *, is_lasting: bool = False) -> AsyncIterator[None]:
+async def backends_of(kernel: Kernel, default: str | None = None) -> AsyncIterator[Backends]:
+    """Have backends outside a job's runner, and close them. Enter and leave it in one task.
+
+    Args:
+        kernel: Has the backends.
+        default: The backend of references that name none.
+    """
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        backends = Backends(kernel, default)
+        backends.tasks = tasks
+        try:
+            yield backends
+        except Exception as error:  # noqa: BLE001  raised below, as it is and not in the task group's
+            failure = error
+        finally:
+            for warning in await backends.aclose():
+                logger().warning(warning)
+    if failure is not None:
+        raise failure
+
+
+@asynccontextmanager
+async def connected(
+    session: LiveSession, *, is_lasting: bool = False, backends: Backends | None = None
+) -> AsyncIterator[None]:
     """Hold the connections of a session's environment open, outside any job, with the plugins that are installed.
 
     For whoever makes a session of an environment: a job does this by itself.
@@ -91,6 +126,7 @@ async def connected(session: LiveSession, *, is_lasting: bool = False) -> AsyncI
         session: A session that has just begun.
         is_lasting: Whether a connection that is lost is opened again by the next call. Not for rollouts: what the other
             side kept for them is gone.
+        backends: What opens them, for sessions that share what backends share; by default some of its own.
 
     Raises:
         BackendError: One cannot be opened; or it was lost, and what ran inside with it, unless they are lasting.
@@ -99,13 +135,11 @@ async def connected(session: LiveSession, *, is_lasting: bool = False) -> AsyncI
     if not session.environment.connections:
         yield
         return
-    backends = Backends(Kernel(), None)
-    try:
-        async with Connected(session, backends.opens, is_lasting=is_lasting):
-            yield
-    finally:
-        for warning in await backends.aclose():
-            logger().warning(warning)
+    async with (
+        nullcontext(backends) if backends else backends_of(Kernel()) as opening,
+        Connected(session, opening.opens, is_lasting=is_lasting),
+    ):
+        yield
 
 
 class _Connecting(Backend):

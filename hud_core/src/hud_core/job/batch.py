@@ -11,7 +11,7 @@ import anyio
 from attrs import frozen
 
 from hud_core.errors import ConfigError, closest
-from hud_core.job.backends import Backends
+from hud_core.job.backends import Backends, backends_of
 from hud_core.job.context import EvalContext
 from hud_core.job.grading import check_tasks
 from hud_core.job.limits import Timeouts
@@ -207,19 +207,15 @@ class _Plan:
 
 @asynccontextmanager
 async def _one(task: Task, plan: _Plan) -> AsyncIterator[EvalContext]:
-    backends = Backends(plan.kernel, plan.backend)
-    try:
+    async with backends_of(plan.kernel, plan.backend) as backends:
         (ctx,) = plan.contexts([task], backends)
         async with ctx:
             yield ctx
-    finally:
-        await backends.aclose()
 
 
 @asynccontextmanager
 async def _many(source: Tasks, plan: _Plan) -> AsyncIterator[EvalBatch]:
-    backends = Backends(plan.kernel, plan.backend)
-    try:
+    async with backends_of(plan.kernel, plan.backend) as backends:
         contexts = plan.contexts([task async for task in stream_tasks(source, plan.kernel)], backends)
         if not contexts:
             msg = "there are no tasks to run"
@@ -231,8 +227,6 @@ async def _many(source: Tasks, plan: _Plan) -> AsyncIterator[EvalBatch]:
             finally:
                 batch.close()
                 tasks.cancel_scope.cancel()
-    finally:
-        await backends.aclose()
 
 
 def _check(source: object, group: int, unsupported: Mapping[str, Any]) -> None:

@@ -93,6 +93,7 @@ class Runner:
         self.progress.total = self._units.total
         try:
             async with anyio.create_task_group() as background:
+                self._backends.tasks = background
                 self._sinks.start(background)
                 background.start_soon(self._watch.run, name="watch")
                 if self.directory is not None:

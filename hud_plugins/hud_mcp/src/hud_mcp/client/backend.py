@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hud_core.environment.session import Session
     from hud_core.model.task import Recipe
+    from hud_mcp.client.apps import Lifespans
     from hud_mcp.client.opening import Opener
     from hud_mcp.client.options import Target
     from hud_mcp.client.session import MCPSession
@@ -37,6 +38,7 @@ class MCPBackend(Backend):
 
     def __init__(self) -> None:
         self._context: ssl.SSLContext | None = None
+        self._lifespans: Lifespans | None = None
 
     def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:  # noqa: ARG002  servers take none
         """Open a connection for one rollout.
@@ -48,9 +50,21 @@ class MCPBackend(Backend):
         if target.kind == "openapi" or _is_fastapi(target):
             from hud_mcp.client.openapi import OpenAPISession
 
-            return OpenAPISession(target, self._tls())
+            return OpenAPISession(target, self._tls(), self._apps())
         capability = _capability(target)
         return _Opened(target.name, self._opener(target, capability), capability)
+
+    async def aclose(self) -> None:
+        """Shut the apps of this process down that were started."""
+        if self._lifespans is not None:
+            await self._lifespans.aclose()
+
+    def _apps(self) -> Lifespans:
+        from hud_mcp.client.apps import Lifespans
+
+        if self._lifespans is None:
+            self._lifespans = Lifespans(self.tasks)
+        return self._lifespans
 
     def _opener(self, target: Target, capability: str | None) -> Opener:
         from hud_mcp.client.opening import HttpOpener, ObjectOpener, StdioOpener

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hud_core.model.content import Content
     from hud_core.model.tools import Tool, ToolCall
+    from hud_mcp.client.apps import Lifespans
     from hud_mcp.client.operations import Operation
     from hud_mcp.client.options import Target
 
@@ -85,11 +86,13 @@ class OpenAPISession(Session):
     Args:
         target: The document, or the app.
         context: TLS settings.
+        lifespans: Runs the lifespans of apps of this process.
     """
 
-    def __init__(self, target: Target, context: ssl.SSLContext) -> None:
+    def __init__(self, target: Target, context: ssl.SSLContext, lifespans: Lifespans) -> None:
         self._target = target
         self._context = context
+        self._lifespans = lifespans
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -112,10 +115,8 @@ class OpenAPISession(Session):
             client = self._client(base_url, verify=self._context)
         else:
             document = document_of(target.value, include_hidden=bool(target.options.get("include_hidden", True)))
-            lifespan = getattr(getattr(target.value, "router", None), "lifespan_context", None)
-            if lifespan is not None:
-                await self._stack.enter_async_context(lifespan(target.value))
-            transport = httpx2.ASGITransport(target.value, raise_app_exceptions=False)
+            running = await self._stack.enter_async_context(self._lifespans.used(target.value))
+            transport = httpx2.ASGITransport(running, raise_app_exceptions=False)
             client = self._client(target.options.get("base_url") or IN_PROCESS_URL, transport=transport)
         await self._stack.enter_async_context(client)
         return OpenAPITools(client, target.name, read_operations(target.name, document))

@@ -9,12 +9,14 @@ import anyio
 
 from hud_core.environment.environment import run_hooks
 from hud_core.errors import ConfigError, SetupError, describe
-from hud_core.job.backends import connected
+from hud_core.job.backends import Backends, backends_of, connected
+from hud_core.kernel import Kernel
 from hud_core.log import logger
 from hud_mcp.server.asking import current_caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup, TaskStatus
 
@@ -48,6 +50,7 @@ class Edition:
         self._users = 0
         self._unused = anyio.Event()
         self._session: LiveSession | None = None
+        self._backends: Backends | None = None
 
     @property
     def session(self) -> LiveSession:
@@ -67,6 +70,10 @@ class Edition:
         async with self._starting:
             if not self._is_ready:
                 await self._tasks.start(self._live)
+
+    def connected(self, session: LiveSession, *, is_lasting: bool = False) -> AbstractAsyncContextManager[None]:
+        """Hold the connections of a session open; what backends share, such as an app's lifespan, all of them share."""
+        return connected(session, is_lasting=is_lasting, backends=self._backends)
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -102,7 +109,7 @@ class Edition:
     async def _serve(self, task_status: TaskStatus[None]) -> None:
         """Keep the session open until nobody uses it; a connection that is lost is opened again by the next call."""
         self._session = self.environment.session()
-        async with connected(self._session, is_lasting=True):
+        async with backends_of(Kernel()) as self._backends, self.connected(self._session, is_lasting=True):
             self._session.tools.follow(self._told)
             self._is_ready = True
             task_status.started()

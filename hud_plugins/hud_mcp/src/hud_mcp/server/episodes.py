@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from hud_core.errors import BackendError, ConfigError, GraderError, SetupError, describe
-from hud_core.job.backends import connected
 from hud_core.log import logger
 from hud_core.model.evaluation import Answer
 from hud_mcp.server.asking import current_caller
@@ -93,7 +92,7 @@ class Episode:
         """
         with self.edition.used(), self._scope:
             try:
-                async with connected(self.session):
+                async with self.edition.connected(self.session):
                     await self._drive(arguments, task_status)
             except BackendError as error:  # a connection was lost
                 if not self._is_set_up:
