@@ -441,6 +441,52 @@ def test_without_node_there_is_no_inspector(project: Path) -> None:
     assert "--inspector needs npx" in done.stderr
 
 
+FAILING = """
+    import json
+    from hud import Environment
+
+    env = Environment("letters")
+
+    def read(text):
+        return json.loads(text)
+
+    @env.tool
+    def parse(text: str) -> dict:
+        return read(text)
+"""
+
+
+@pytest.mark.parametrize("option", [[], ["-v"]])
+def test_what_a_tool_raised_is_shown_with_the_users_lines_first(project: Path, option: list[str]) -> None:
+    save(project / "env.py", FAILING)
+    done = hud(project, "dev", "env", "-p", "0", "--interactive", *option, stdin='parse {"text": "x"}\nquit\n')
+    assert done.returncode == 0
+    after = done.stderr.partition("stop serving\n")[2]
+    first, *lines = after.strip().splitlines()
+    assert first.startswith("tool 'parse' failed: JSONDecodeError: Expecting value")
+    if option:
+        assert lines[0] == "  Traceback (most recent call last):"
+        assert '    File "' in after
+        assert "hud_core" in after
+    else:
+        assert lines[0] == "  env.py:8, in read: return json.loads(text)"
+        assert lines[1] == "  env.py:12, in parse: return read(text)"
+        assert "json/decoder.py:" in lines[2]
+        assert lines[3].startswith("error: tool 'parse' failed: JSONDecodeError")  # what the client has
+        assert "hud_core" not in after
+
+
+async def test_what_a_tool_raised_is_an_event(dev: Callable[..., Dev], project: Path) -> None:
+    save(project / "env.py", FAILING)
+    running = dev("env:env", "-p", "0")
+    async with Client(running.url) as client:
+        await client.call_tool("parse", {"text": "x"})
+    event = await running.happened("raised")
+    assert event["what"] == "tool 'parse'"
+    assert event["error"].startswith("JSONDecodeError: Expecting value")
+    assert event["where"][0] == "env.py:8, in read: return json.loads(text)"
+
+
 # --- a task -----------------------------------------------------------------------------------------------------------
 
 
@@ -451,6 +497,12 @@ def test_one_task_is_opened(project: Path) -> None:
     assert "How many r in strawberry?" in done.stderr
     assert "unknown tool 'nix'; there are get_version" in done.stderr
     assert "the arguments of get_version are no JSON: " in done.stderr
+
+
+def test_a_task_shows_what_a_tool_raised(project: Path) -> None:
+    save(project / "tools" / "letters.py", "def version():\n    raise ValueError('none')\n")
+    done = hud(project, "dev", "berry", stdin="get_version\nquit\n")
+    assert "tool 'get_version' failed: ValueError: none\n  tools/letters.py:2, in version: raise" in done.stderr
 
 
 def test_a_task_may_be_left_ungraded(project: Path) -> None:

@@ -12,8 +12,10 @@ from pydantic import BaseModel
 from serving import PIXEL, Log, make_environment
 
 import hud_core
-from hud_core import Environment
+from hud_core import EnvRef, Environment, Task, run
 from hud_core.errors import ConfigError
+from hud_core.failures import current_listener
+from hud_core.testing import ScriptedAgent
 from hud_mcp.server import EnvironmentServer
 
 
@@ -243,6 +245,50 @@ async def test_a_failing_setup_says_what_failed(mode):
             await client.get_prompt("letters:bad_setup")
         with pytest.raises(MCPError, match="unknown prompt 'letters:nope'; there are letters:count"):
             await client.get_prompt("letters:nope")
+
+
+async def test_harnesses_are_told_where_it_failed_and_agents_what(mode):
+    """Each failure is also told to whoever listens, as `hud dev` does."""
+    env = make_environment()
+
+    @env.resource("note://1")
+    def note() -> str:
+        raise RuntimeError("no note")
+
+    told = []
+    token = current_listener.set(lambda what, error: told.append((what, str(error))))
+    try:
+        async with connect(EnvironmentServer(env), mode) as client:
+            with pytest.raises(MCPError, match=r"the setup broke \(.*serving\.py:\d+\)$"):
+                await client.get_prompt("letters:bad_setup")
+            with pytest.raises(MCPError, match=r"the grader broke \(.*serving\.py:\d+\)$"):
+                await rollout(client, "bad_grade", "x")
+            with pytest.raises(MCPError, match=r"no note$"):
+                await client.read_resource("note://1")
+            result = await client.call_tool("boom", {})
+            assert result.content[0].text == "tool 'boom' failed: RuntimeError: the tool broke"
+            with pytest.raises(MCPError, match="unknown prompt"):
+                await client.get_prompt("letters:nope")
+    finally:
+        current_listener.reset(token)
+    assert told == [
+        ("setup of scenario 'bad_setup'", "the setup broke"),
+        ("grading of scenario 'bad_grade'", "the grader broke"),
+        ("resource 'note://1'", "no note"),
+        ("tool 'boom'", "the tool broke"),
+    ]
+
+
+@pytest.mark.parametrize("scenario", ["bad_setup", "bad_grade"])
+async def test_a_rollout_behind_a_server_names_the_same_place_as_one_in_process(scenario):
+    env = make_environment()
+    ref = EnvRef("letters", "mcp", {"object": env})
+    places = []
+    for where in (env, ref):
+        job = await run(Task(env=where, scenario=scenario, args={}), ScriptedAgent(), save=False)
+        places.append(job.rollouts[0].error.rpartition(" (")[2])
+    assert places[0] == places[1]
+    assert "serving.py:" in places[0]
 
 
 class Reply(BaseModel):

@@ -15,6 +15,7 @@ from hud_core.environment.session import unknown_tool
 from hud_core.environment.signature import Signature
 from hud_core.environment.values import tool_result
 from hud_core.errors import ArgumentError, BackendError, DefinitionError, ToolError, closest, describe
+from hud_core.failures import tell_failure
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class ToolFunction:
         except (ArgumentError, ToolError) as error:
             return ToolResult.error(str(error), call.id)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a tool's bug, or its exit(), is the agent's to read
+            tell_failure(f"tool {self.name!r}", error)
             return ToolResult.error(f"tool {self.name!r} failed: {describe(error)}", call.id)
 
     def check(self, call: ToolCall) -> ToolResult | None:

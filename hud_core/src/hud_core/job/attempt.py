@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 import attrs
-import msgspec
 
-import hud_core
 from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.environment.signature import to_json_data
-from hud_core.errors import AgentError, BackendError, ConfigError, GraderError, HudError, Verdict, describe, verdict_for
+from hud_core.errors import AgentError, BackendError, ConfigError, GraderError, Verdict, describe, verdict_for
+from hud_core.failures import place_of
 from hud_core.job.grading import grade_with, grading_with
 from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.events import Answered, Graded, LogLine, Prompted, RolloutStarted
@@ -261,7 +258,7 @@ class Attempt:
         try:
             await self._live().aclose()
         except Exception as problem:  # noqa: BLE001  the scenario's own code: anything
-            self._log(f"teardown failed: {describe(problem)}{_place(problem)}")
+            self._log(f"teardown failed: {describe(problem)}{place_of(problem)}")
         except BaseException:
             if scope.cancel_called and not was_cancelled:
                 self._log("teardown of the scenario took too long and was given up")
@@ -288,7 +285,7 @@ class Attempt:
         except Exception as problem:
             if error is not None:
                 raise BackendError(f"the environment broke: {describe(problem)}") from problem
-            self._log(f"teardown failed: {describe(problem)}{_place(problem)}")
+            self._log(f"teardown failed: {describe(problem)}{place_of(problem)}")
         else:
             if error is not None and was_its_own:
                 raise BackendError("the environment ended before the rollout did") from error
@@ -339,23 +336,7 @@ def failure_of(error: BaseException, phase: str) -> Failure:
     """Say what an exception that ended a phase means, with the place in the user's code that raised it."""
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         return failure_of(error.exceptions[0], phase)
-    return Failure(verdict_for(error, phase), phase, describe(error) + _place(error), error)
-
-
-_LIBRARIES = tuple(str(Path(module.__file__ or "").parent) for module in (hud_core, anyio, msgspec))
-"""Where code lives that is never the user's."""
-
-
-def _place(error: BaseException) -> str:
-    """Name the last file and line outside this package that an exception came through.
-
-    An error that was raised on purpose says all there is to say; what caused it has the place.
-    """
-    if isinstance(error, HudError):
-        return _place(error.__cause__) if error.__cause__ is not None else ""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
-    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    return Failure(verdict_for(error, phase), phase, describe(error) + place_of(error), error)
 
 
 def _unfit(task: Task) -> str:

@@ -94,7 +94,7 @@ class MCPSession(Session):
         except MCPError as error:
             raised = _raised(error)
             if raised is not None:
-                raise raised from error
+                raise raised from None  # the server has said where; where the SDK read it is no place to look at
             raise
         except ValidationError as error:
             msg = f"scenario {name!r}: {self._connection} gave a prompt that breaks the protocol: {error}"
@@ -109,7 +109,7 @@ class MCPSession(Session):
         names = await self.list_scenarios()
         if tried in names:
             msg = f"scenario {tried!r} failed: {text_of(error)}"
-            raise SetupError(msg) from error
+            raise SetupError(msg) from None  # as in `_prompt`
         same = [name for name in names if name.rpartition(":")[2] == scenario.rpartition(":")[2]]
         if ":" not in scenario and len(same) == 1:
             return same[0]
@@ -162,7 +162,8 @@ class MCPSession(Session):
             await self._submit(self._scenario, answer)
             data = await self._read(self._scenario)
         except MCPError as error:
-            raise _raised(error) or GraderError(f"scenario {self._scenario!r}: {text_of(error)}") from error
+            # As in `_prompt`: the server has said where.
+            raise _raised(error) or GraderError(f"scenario {self._scenario!r}: {text_of(error)}") from None
         except ValidationError as error:
             msg = f"scenario {self._scenario!r}: {self._connection} breaks the protocol: {error}"
             raise GraderError(msg) from error

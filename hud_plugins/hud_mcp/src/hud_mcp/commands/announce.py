@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
+from hud_core.errors import describe
 from hud_mcp.commands.console import emit, say
 from hud_mcp.commands.dev import DEFAULT_PORT
+from hud_mcp.project.mistakes import account_of, whole_account_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,6 +126,14 @@ class Voice:
             say(f"reloaded in {seconds * 1000:.0f} ms" + (f": {', '.join(modules)}" if self._is_verbose else ""))
         else:
             say("works again, as it was before")
+
+    def raised(self, what: str, error: BaseException) -> None:
+        """Say what a tool or a scenario raised, and where."""
+        if self._stream is not None:
+            self._event("raised", what=what, error=describe(error), where=account_of(error))
+            return
+        lines = whole_account_of(error) if self._is_verbose else account_of(error)
+        say("\n  ".join([f"{what} failed: {describe(error)}", *lines]))
 
     def failed(self, text: str) -> None:
         """Say why what was saved is not served."""

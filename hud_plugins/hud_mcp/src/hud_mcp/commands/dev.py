@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--interactive", action="store_true", help="call tools from this terminal while it serves")
     add("--keep-state", action="store_true", help="keep globals that are plain data when a module is loaded again")
     add("--json", action="store_true", help="print what happens as JSON, one object a line")
-    add("-v", "--verbose", action="store_true", help="name the modules that are imported again")
+    add("-v", "--verbose", action="store_true", help="name the modules that are reloaded, and show whole tracebacks")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -65,4 +65,4 @@ def _play(arguments: argparse.Namespace, folder: Path, error: ConfigError) -> in
         raise error
     from hud_mcp.commands.play import play
 
-    return play(name, file, getattr(arguments, "kernel", None))
+    return play(name, file, getattr(arguments, "kernel", None), is_verbose=arguments.verbose)

@@ -12,7 +12,9 @@ import anyio
 
 from hud_core import Kernel, evaluate
 from hud_core.errors import ConfigError, closest
+from hud_core.failures import current_listener
 from hud_mcp.commands import typed
+from hud_mcp.commands.announce import Voice
 from hud_mcp.commands.console import emit, plain, say, stdout_is_talk
 from hud_mcp.server.stdio import Lines
 
@@ -30,15 +32,22 @@ HELP = f"""\
   quit                       end without an answer"""
 
 
-def play(name: str, file: Path, kernel: Kernel | None) -> int:
+def play(name: str, file: Path, kernel: Kernel | None, *, is_verbose: bool) -> int:
     """Open a task, follow what is typed until it is graded, and give the exit code.
+
+    Args:
+        name: The task's slug.
+        file: The file of tasks.
+        kernel: Reads it, and opens the task.
+        is_verbose: Whether whole tracebacks are shown of tools that fail.
 
     Raises:
         ConfigError: The file has no such task.
         RolloutError: The task cannot be set up or graded.
     """
     with stdout_is_talk() as stdout:
-        evaluation = anyio.run(partial(_play, name, os.path.relpath(file), kernel or Kernel()))
+        voice = Voice(None, is_verbose=is_verbose)
+        evaluation = anyio.run(partial(_play, name, os.path.relpath(file), kernel or Kernel(), voice))
         if evaluation is None:
             say("not graded")
         else:
@@ -46,7 +55,8 @@ def play(name: str, file: Path, kernel: Kernel | None) -> int:
     return 0
 
 
-async def _play(name: str, file: str, kernel: Kernel) -> Evaluation | None:
+async def _play(name: str, file: str, kernel: Kernel, voice: Voice) -> Evaluation | None:
+    current_listener.set(voice.raised)
     tasks = [task async for task in kernel.source_for(file).load(file)]
     task = _pick(name, tasks, file)
     async with evaluate(task, kernel=kernel) as ctx:

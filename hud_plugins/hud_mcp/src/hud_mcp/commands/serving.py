@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 
 from hud_core.errors import ConfigError, describe
+from hud_core.failures import current_listener, place_of
 from hud_mcp.commands.announce import LOOPBACK, Address, Voice, stdio_introduction
 from hud_mcp.commands.console import say, stdout_is_talk
 from hud_mcp.commands.dev import DEFAULT_PORT
@@ -74,6 +75,7 @@ async def _serve(arguments: argparse.Namespace, project: Project, watched: list[
     with stdout_is_talk() if arguments.stdio else nullcontext():
         environment = await anyio.to_thread.run_sync(project.load)
     voice = Voice(stdout if arguments.json else None, is_verbose=arguments.verbose)
+    current_listener.set(voice.raised)  # for every task that begins from here on: all that serve
     address = None
     if arguments.stdio:
         server = EnvironmentServer(environment)
@@ -165,7 +167,7 @@ class Reloader:
                 await self._server.replace(found[0])
                 self._is_behind = False
         except Exception as error:  # noqa: BLE001  whatever the user's code does on import, the server goes on
-            self._fail(describe(error))
+            self._fail(describe(error) + place_of(error))
             return
         if found is not None:
             self._voice.reloaded(found[1], time.perf_counter() - began)

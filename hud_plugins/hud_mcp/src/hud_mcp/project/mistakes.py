@@ -1,4 +1,4 @@
-"""Says what went wrong in an import, with the file and the line to look at."""
+"""Says what went wrong in users' code, with the file and the line to look at."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hud_core.errors import ConfigError, HudError, describe
+from hud_core.failures import user_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+_OWN = str(Path(__file__).parents[1])
+_LINES = 5
+"""How many lines of users' code are shown."""
 
 
 @contextmanager
@@ -43,6 +48,25 @@ def _where(error: BaseException, folders: Sequence[Path]) -> str | None:
     own = [it for it in frames if any(Path(it.filename).is_relative_to(folder) for folder in folders)]
     own = [it for it in own if "site-packages" not in it.filename]
     return f"{shown(own[-1].filename)}:{own[-1].lineno}: {own[-1].line}" if own else None
+
+
+def account_of(error: BaseException) -> list[str]:
+    """Give the lines of users' code that an exception came through, the innermost first.
+
+    Where a library raised it, its line comes last.
+    """
+    users = [frame for frame in user_frames(error) if not frame.filename.startswith(_OWN)]
+    raised = traceback.extract_tb(error.__traceback__)[-1:]
+    return [_line(frame) for frame in (*users[: -_LINES - 1 : -1], *(frame for frame in raised if frame not in users))]
+
+
+def whole_account_of(error: BaseException) -> list[str]:
+    """Give the lines of an exception's whole traceback, and of what caused it."""
+    return "".join(traceback.format_exception(error)).rstrip().splitlines()
+
+
+def _line(frame: traceback.FrameSummary) -> str:
+    return f"{shown(frame.filename)}:{frame.lineno}, in {frame.name}: {frame.line}"
 
 
 def shown(path: str) -> str:

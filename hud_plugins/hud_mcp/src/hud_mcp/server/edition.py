@@ -45,7 +45,8 @@ class Edition:
         self._told = told
         self._tasks = tasks
         self._starting = anyio.Lock()
-        self._is_ready = False
+        self.is_ready = False
+        """Whether it was started, and serves."""
         self._is_retired = False
         self._users = 0
         self._unused = anyio.Event()
@@ -65,10 +66,10 @@ class Edition:
             SetupError: An initialize function failed. The next to ask tries again.
             BackendError: A connection cannot be opened. The next to ask tries again.
         """
-        if self._is_ready:
+        if self.is_ready:
             return
         async with self._starting:
-            if not self._is_ready:
+            if not self.is_ready:
                 await self._tasks.start(self._live)
 
     def connected(self, session: LiveSession, *, is_lasting: bool = False) -> AbstractAsyncContextManager[None]:
@@ -104,14 +105,14 @@ class Edition:
             finally:
                 scope.shield, scope.deadline = True, anyio.current_time() + TEARDOWN_SECONDS
                 await self._shut_down()
-                self._is_ready, self._is_retired, self._unused = False, False, anyio.Event()
+                self.is_ready, self._is_retired, self._unused = False, False, anyio.Event()
 
     async def _serve(self, task_status: TaskStatus[None]) -> None:
         """Keep the session open until nobody uses it; a connection that is lost is opened again by the next call."""
         self._session = self.environment.session()
         async with backends_of(Kernel()) as self._backends, self.connected(self._session, is_lasting=True):
             self._session.tools.follow(self._told)
-            self._is_ready = True
+            self.is_ready = True
             task_status.started()
             await self._until_unused()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from hud_core.errors import BackendError, ConfigError, GraderError, SetupError, describe
+from hud_core.failures import place_of
 from hud_core.log import logger
 from hud_core.model.evaluation import Answer
 from hud_mcp.server.asking import current_caller
@@ -159,7 +160,7 @@ class Episode:
         try:
             await self.session.aclose()
         except Exception as error:  # noqa: BLE001  the score stands, whatever a `finally` block does afterwards
-            logger().warning(f"teardown of scenario {self.scenario!r} failed: {describe(error)}")
+            logger().warning(f"teardown of scenario {self.scenario!r} failed: {describe(error)}{place_of(error)}")
         self._scope.deadline = float("inf")
         self._scope.shield = False
 

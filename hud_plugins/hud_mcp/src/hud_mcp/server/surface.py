@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
 import msgspec
@@ -33,7 +33,7 @@ from hud_mcp.server.convert import (
 )
 from hud_mcp.server.episodes import Episode
 from hud_mcp.server.published import published
-from hud_mcp.server.refusals import UnknownResourceError, refusal
+from hud_mcp.server.refusals import UnknownResourceError, refusal, telling, told
 from hud_mcp.server.requests import (
     Used,
     address_of,
@@ -47,7 +47,7 @@ from hud_mcp.server.requests import (
 from hud_mcp.server.run import ServerRun
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
@@ -59,8 +59,6 @@ if TYPE_CHECKING:
 
     Context = ServerRequestContext[ServerRun, Any]
 
-P = TypeVar("P")
-R = TypeVar("R")
 _ALWAYS_SERVED = ("ping", "server/discover")
 """Requests that do not wait for the environment's initialize functions."""
 
@@ -100,18 +98,6 @@ def _where_recorded(spans: ServerMiddleware[ServerRun]) -> ServerMiddleware[Serv
     return middleware
 
 
-def _telling(answer: Callable[[Context, P], Awaitable[R]]) -> Callable[[Context, P], Awaitable[R]]:
-    """Say what failed in code of the user's: pydantic's errors would look like malformed parameters of the request."""
-
-    async def telling(ctx: Context, params: P) -> R:
-        try:
-            return await answer(ctx, params)
-        except Exception as error:
-            raise refusal(error) from error
-
-    return telling
-
-
 class Surface:
     """Answers the requests of both protocol eras.
 
@@ -139,10 +125,10 @@ class Surface:
             on_list_tools=self.list_tools,
             on_call_tool=self.call_tool,
             on_list_prompts=self.list_prompts,
-            on_get_prompt=_telling(self.get_prompt),
+            on_get_prompt=telling(self.get_prompt),
             on_list_resources=self.list_resources,
             on_list_resource_templates=self.list_templates,
-            on_read_resource=_telling(self.read_resource),
+            on_read_resource=telling(self.read_resource),
             on_subscriptions_listen=self.listen,
             on_subscribe_resource=self.subscribe,
             on_unsubscribe_resource=self.unsubscribe,
@@ -163,8 +149,9 @@ class Surface:
             return await call_next(ctx)
         try:
             edition = edition_of(ctx)
-            if ctx.method not in _ALWAYS_SERVED:
-                await edition.start()
+            if not edition.is_ready and ctx.method not in _ALWAYS_SERVED:
+                with told("initialize"):
+                    await edition.start()
             return await self._answer(ctx, call_next)
         except Exception as error:
             if type(error).__module__.startswith("pydantic"):  # malformed parameters: the SDK knows what to answer
@@ -237,7 +224,7 @@ class Surface:
         arguments = params.arguments or {}
         found = published(edition.environment).prompts.get(params.name)
         if found is not None:
-            with edition.used():
+            with edition.used(), told(f"prompt {params.name!r}"):
                 prompt = await found.get(dict(arguments))
             return types.GetPromptResult(description=found.description, messages=mcp_messages(prompt))
         handle = self._scenario(ctx, params.name)
@@ -256,7 +243,8 @@ class Surface:
         episode = Episode(run.edition, handle.name, owner, run.store)
         whole = (ctx.meta or {}).get(wire.ARGUMENTS)
         data = whole if isinstance(whole, dict) else read_arguments(handle.signature, arguments)
-        prompt = await run.episodes.open(episode, data)
+        with told(f"setup of scenario {handle.name!r}", place=True):
+            prompt = await run.episodes.open(episode, data)
         meta = {wire.EPISODE: episode.handle, **option_meta(handle), **prompt_meta(prompt)}
         if prompt.setup_output and isinstance(whole, dict):
             meta[wire.SETUP_OUTPUT] = [wire_block(block) for block in prompt.setup_output]
@@ -276,7 +264,7 @@ class Surface:
     async def _grade(self, ctx: Context, handle: ScenarioHandle[...], uri: str) -> types.ReadResourceResult:
         episode, episodes = episode_of(ctx, handle.name), ctx.lifespan_context.episodes
         try:
-            with episode:
+            with episode, told(f"grading of scenario {handle.name!r}", place=True):
                 evaluation = await episode.grade()
         except Exception:
             episodes.end(episode)
@@ -321,7 +309,7 @@ class Surface:
         found = published(edition.environment).find_resource(params.uri)
         if found is not None:
             resource, arguments = found
-            with edition.used():
+            with edition.used(), told(f"resource {params.uri!r}"):
                 return await resource.read(params.uri, arguments)
         handle = self._scenario(ctx, params.uri)
         if handle is None:
