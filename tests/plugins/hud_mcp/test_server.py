@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from serving import PIXEL, Log, make_environment
 
 import hud_core
-from hud_core import EnvRef, Environment, Task, run
+from hud_core import Environment, EnvRef, Task, run
 from hud_core.errors import ConfigError
 from hud_core.failures import current_listener
 from hud_core.testing import ScriptedAgent
