@@ -18,6 +18,9 @@ def hud_commands() -> Iterator[Command]:
     yield Command.from_module("completion", "print a completion script for bash, zsh or fish", "hud.cli.completion")
     yield Command.from_module("eval", "run an agent on tasks, and score it", "hud.cli.evaluate")
     yield Command.from_module("plugins", "list what is installed, and what is broken", "hud.cli.plugins")
+    yield Command.from_module(
+        "regrade", "score the answers of a run again, with graders that changed", "hud.cli.regrade"
+    )
     yield Command.from_module("runs", "list, show and export past jobs", "hud.cli.runs")
     yield Command.from_module("trace", "print one rollout as a readable conversation", "hud.cli.trace")
     yield Command.from_module("version", "print the version", "hud.cli.version")

@@ -39,10 +39,8 @@ class Fingerprints:
         """Make the fingerprint of one agent's rollout of one task."""
         environment, grader = self._environment(task)
         if task.graders:
-            grader = digest(_encoder.encode(task.graders))
-        args, validation, answer = _ordered(task.args), _ordered(task.validation), _ordered(task.answer)
-        data = _encoder.encode((task.scenario, args, task.agent_config, validation, answer))
-        return Fingerprint(task=digest(data), environment=environment, grader=grader, agent=agent.fingerprint)
+            grader = digest_graders(task.graders)
+        return Fingerprint(task=digest_task(task), environment=environment, grader=grader, agent=agent.fingerprint)
 
     def _environment(self, task: Task) -> tuple[str | None, str | None]:
         env = task.env
@@ -52,6 +50,17 @@ class Fingerprints:
         if key not in self._environments:
             self._environments[key] = _digests(env, task.scenario)
         return self._environments[key]
+
+
+def digest_task(task: Task) -> str:
+    """Digest what a task asks and of whom, without its environment, its graders and its names."""
+    args, validation, answer = _ordered(task.args), _ordered(task.validation), _ordered(task.answer)
+    return digest(_encoder.encode((task.scenario, args, task.agent_config, validation, answer)))
+
+
+def digest_graders(rows: list[dict[str, Any]]) -> str:
+    """Digest named graders with their options."""
+    return digest(_encoder.encode(rows))
 
 
 def _ordered(data: Any) -> Any:  # noqa: ANN401  whatever a task holds
