@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from attrs import field, frozen
 
 from hud.cli.records import by_agent, contestant, job_of, run_name
 from hud.cli.runs import find
 from hud_core.errors import ConfigError, closest
-from hud_core.model.rollout import Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hud_core.job import Job, Summary
-    from hud_core.model.rollout import Fingerprint
+    from hud_core.model.rollout import Fingerprint, Rollout
 
 SHOWN = 5
 """Tasks that a message names."""
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Side:
     """One agent's rollouts of one run."""
 
