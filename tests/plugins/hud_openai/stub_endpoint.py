@@ -1,4 +1,4 @@
-"""A chat-completions endpoint that does what a test says: answers, calls tools, and fails in every way servers fail.
+"""An endpoint of OpenAI's APIs that does what a test says: answers, calls tools, and fails in every way servers fail.
 
 It needs nothing but the standard library and runs in a thread (`StubEndpoint`), or as a process for benchmarks:
 ``python stub_endpoint.py --delay 0.2 --turns 20`` prints its URL and answers each conversation in that many turns.
@@ -27,6 +27,8 @@ class Reply:
     delay: float = 0.0
     hang_up: bool = False
     """Close the connection without a word."""
+    cut: bool = False
+    """Close the connection in the middle of the body."""
 
 
 @dataclass
@@ -70,10 +72,41 @@ def call(*calls: tuple[str, Any], finish: str = "tool_calls", text: str | None =
     return Reply(completion({"content": text, "tool_calls": wire, **message}, finish))
 
 
-def fail(status: int, message: str = "no", **headers: str) -> Reply:
-    """Answer with an error."""
+def respond(*items: dict[str, Any], **more: Any) -> Reply:
+    """Answer as the Responses API does, with output items; each response has an id of its own."""
+    body = {
+        "id": f"resp_{next(_numbers)}",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "stub-1",
+        "output": list(items),
+        "usage": {"input_tokens": 10, "output_tokens": 2, "total_tokens": 12},
+    }
+    return Reply({**body, **more})
+
+
+_numbers = itertools.count(1)
+
+
+def message(*parts: str | dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Make the output item of what the model says: texts, or parts of other kinds."""
+    content = [
+        {"type": "output_text", "text": part, "annotations": []} if isinstance(part, str) else part for part in parts
+    ]
+    return {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content, **more}
+
+
+def function(name: str, arguments: Any, call_id: str = "call_1", **more: Any) -> dict[str, Any]:
+    """Make the output item of a tool call: arguments, or the raw text of them."""
+    raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return {"type": "function_call", "id": "fc_1", "call_id": call_id, "name": name, "arguments": raw, **more}
+
+
+def fail(status: int, text: str = "no", *, error: dict[str, Any] | None = None, **headers: str) -> Reply:
+    """Answer with an error, of which more than the text may be said."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply({"error": {"message": message, "type": "stub_error"}}, status, named)
+    return Reply({"error": {"message": text, "type": "stub_error", **(error or {})}}, status, named)
 
 
 def hang_up() -> Reply:
@@ -140,8 +173,11 @@ class StubEndpoint:
                 await asyncio.sleep(reply.delay)
                 if reply.hang_up:
                     break
-                writer.write(_encode(reply))
+                encoded = _encode(reply)
+                writer.write(encoded[:-5] if reply.cut else encoded)
                 await writer.drain()
+                if reply.cut:
+                    break
         writer.close()
 
     async def _read(self, reader: asyncio.StreamReader, connection: int) -> Request:

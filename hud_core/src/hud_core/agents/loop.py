@@ -131,7 +131,18 @@ class ToolLoopAgent(Agent):
         trace.conversation_started(
             model=self.config.model or "", system=conversation.system, tools=offered.tools, added=added
         )
-        return await self._converse(conversation, _Caller(toolbox, names), max_steps)
+        return await self._converse(conversation, _Caller(await self.prepare(conversation, toolbox), names), max_steps)
+
+    async def prepare(self, conversation: Conversation, toolbox: Toolbox) -> Toolbox:  # noqa: ARG002  for subclasses
+        """Look at a conversation before its first turn, and give the toolbox that its calls go to.
+
+        A vendor's subclass says here what its model cannot do without, changes what is offered, or sees to it that
+        tools give what its API asks of them.
+
+        Raises:
+            AgentError: The model cannot attempt the task with these tools.
+        """
+        return toolbox
 
     async def _added(self, prompt: Prompt, tools: Sequence[Tool], toolbox: Toolbox) -> tuple[Content, ...]:
         """Give what the settings want the model to see behind the prompt."""

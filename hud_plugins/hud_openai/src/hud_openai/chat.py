@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import attrs
-
 from hud_core import trace
 from hud_core.agents import ToolLoopAgent, schema_instruction
-from hud_core.agents.conversation import read_structured
-from hud_openai.client import Endpoint, RejectedError
+from hud_openai.client import Endpoint, RejectedError, WithheldError
 from hud_openai.config import TRANSPORT, ChatConfig
 from hud_openai.messages import wire_messages, wire_tools
-from hud_openai.replies import read_reply
-from hud_openai.schemas import WRAPPED, AnswerForm, answer_form
+from hud_openai.replies import read_reply, withheld
+from hud_openai.schemas import AnswerForm, answer_form
 
 if TYPE_CHECKING:
     from hud_core.agents import BaseAgentConfig, Conversation, ModelTurn
@@ -41,12 +38,21 @@ class OpenAIChatAgent(ToolLoopAgent):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._endpoint = Endpoint(self.config)
+        self._endpoint = Endpoint(self.config, "/chat/completions")
         self._rejects_schemas = False
 
     async def respond(self, conversation: Conversation) -> ModelTurn:
         """Send the conversation, read the model's turn."""
-        schema = conversation.answer_schema
+        try:
+            return await self._respond(conversation, conversation.answer_schema)
+        except WithheldError as error:
+            return withheld(error)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._endpoint.aclose()
+
+    async def _respond(self, conversation: Conversation, schema: dict[str, Any] | None) -> ModelTurn:
         if schema is None:
             return read_reply(await self._endpoint.complete(self._body(conversation)))
         if self._rejects_schemas or self.config.structured_output == "prompt":
@@ -59,15 +65,9 @@ class OpenAIChatAgent(ToolLoopAgent):
             trace.log_line(f"the endpoint takes no answer schema, so the prompt holds it: {error}", source="agent")
             return turn
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._endpoint.aclose()
-
     async def _respond_in_form(self, conversation: Conversation, form: AnswerForm) -> ModelTurn:
         body = {**self._body(conversation), "response_format": form.response_format}
-        turn = read_reply(await self._endpoint.complete(body))
-        data = read_structured(turn.text) if form.is_wrapped else None
-        return attrs.evolve(turn, structured=data.get(WRAPPED)) if isinstance(data, dict) else turn
+        return form.read(read_reply(await self._endpoint.complete(body)))
 
     async def _respond_in_words(self, conversation: Conversation, schema: dict[str, Any]) -> ModelTurn:
         return read_reply(await self._endpoint.complete(self._body(conversation, schema_instruction(schema))))

@@ -1,9 +1,9 @@
-"""One chat-completions endpoint, through the official SDK: connections, and what its errors mean.
+"""One endpoint of OpenAI's APIs, through the official SDK: connections, and what its errors mean.
 
 The SDK tries nothing again, not even with a client of somebody else's: the kernel does, which sees all calls.
 
 Requests go through the SDK's generic ``post``, not ``chat.completions.create``, which walks through every message of
-every request to rename keys that chat-completions does not have: 4 ms of CPU for a conversation of twenty turns, where
+every request to rename keys that the API does not have: 4 ms of CPU for a conversation of twenty turns, where
 ``post`` takes 0.7 ms. Bodies are JSON both ways: to make them here is quicker, and endpoints that are not OpenAI's
 deviate in ways that pydantic models either refuse or hide.
 
@@ -14,6 +14,7 @@ aiohttp knows only asyncio, so on trio it is the SDK's default client.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,7 +23,7 @@ import msgspec
 import sniffio
 from anyio.lowlevel import current_token
 
-from hud_core.errors import ProviderError
+from hud_core.errors import ContextOverflowError, ProviderError
 from hud_core.settings import settings
 from hud_openai.config import public_url
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from openai import APIError, APIStatusError, AsyncOpenAI, RequestOptions
 
-    from hud_openai.config import ChatConfig
+    from hud_openai.config import EndpointConfig
 
 TRANSIENT = (408, 409, 429)
 """Statuses below 500 that another try may change."""
@@ -39,10 +40,39 @@ OVERLOADED = (429, 503, 529)
 """Statuses that say that there is too much to do, or that requests come too fast."""
 REJECTED = (400, 422)
 """Statuses that say that the request itself is at fault."""
+SPENT = ("insufficient_quota", "billing_hard_limit_reached", "credit_balance_exhausted")
+"""Codes of a 429 that no waiting changes."""
+WITHHELD = (
+    "content_filter", "content_policy_violation", "bio_policy", "cyber_policy", "misalignment_policy_violation",
+    "image_content_policy_violation",
+)  # fmt: skip
+"""Codes that say that the endpoint will not show the prompt to the model, or its answer to us."""
+OVERFLOW = re.compile(r"context[ _](length|window|size)", re.IGNORECASE)
+"""How endpoints say that a conversation is too long: OpenAI, vLLM, SGLang, llama.cpp, LiteLLM, each in its words."""
 
 
-class RejectedError(ProviderError):
+class RefusedError(ProviderError):
+    """The endpoint answered with an error.
+
+    Args:
+        message: What it said.
+        code: Its name for what is wrong.
+        param: The field of the request that is at fault.
+        how: What `ProviderError` takes.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None, **how: Any) -> None:
+        super().__init__(message, **how)
+        self.code = code
+        self.param = param
+
+
+class RejectedError(RefusedError):
     """The endpoint does not accept the request as it is."""
+
+
+class WithheldError(RefusedError):
+    """The endpoint's filter stopped the prompt or the answer."""
 
 
 class Reply(NamedTuple):
@@ -53,36 +83,54 @@ class Reply(NamedTuple):
 
 
 class Endpoint:
-    """A chat-completions endpoint. Its connections are kept for as long as the event loop, or until `aclose`."""
+    """An endpoint. Its connections are kept for as long as the event loop, or until `aclose`.
 
-    def __init__(self, config: ChatConfig) -> None:
+    Args:
+        config: Where it is and how to ask it.
+        path: Where requests go, behind the base URL.
+    """
+
+    def __init__(self, config: EndpointConfig, path: str) -> None:
         import openai  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
 
         self._config = config
+        self._path = path
         self._key = config.api_key or settings.openai_api_key or "none"
         self._clients: dict[object, tuple[AsyncOpenAI, AsyncGenerator[None, None]]] = {}
+
+    async def check_key(self) -> None:
+        """List the models, to find out whether the key is good for that.
+
+        Raises:
+            ProviderError: The key is refused, or the endpoint cannot be reached.
+        """
+        import openai
+
+        client = self._config.openai_client or await self._client()
+        try:
+            await client.get("/models", cast_to=openai.AsyncAPIResponse[object], options=self._options())
+        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.APIConnectionError) as error:
+            raise self._meaning(error) from error
+        except openai.APIError:
+            return  # it knows the key, or does not ask for one; that it lists no models is no fault
 
     async def complete(self, body: Mapping[str, Any]) -> Reply:
         """Send one request.
 
         Raises:
-            ProviderError: The endpoint failed.
+            RefusedError: The endpoint answered with an error.
+            ContextOverflowError: The conversation is too long.
+            ProviderError: The endpoint failed otherwise.
         """
         import openai
 
-        kwargs = self._config.completion_kwargs
-        options: RequestOptions = {
-            "headers": kwargs.get("extra_headers", {}),
-            "params": kwargs.get("extra_query", {}),
-            "max_retries": 0,
-        }
         client = self._config.openai_client or await self._client()
         try:
             response = await client.post(
-                "/chat/completions",
+                self._path,
                 cast_to=openai.AsyncAPIResponse[object],
-                content=msgspec.json.encode({**body, **kwargs.get("extra_body", {})}),
-                options=options,
+                content=msgspec.json.encode({**body, **self._config.completion_kwargs.get("extra_body", {})}),
+                options=self._options(),
             )
             return Reply(await response.read(), response.request_id)
         except openai.APIError as error:
@@ -93,6 +141,11 @@ class Endpoint:
         _, life = self._clients.pop(current_token(), (None, None))
         if life is not None:
             await life.aclose()
+
+    def _options(self) -> RequestOptions:
+        kwargs = self._config.completion_kwargs
+        headers, query = kwargs.get("extra_headers", {}), kwargs.get("extra_query", {})
+        return {"headers": headers, "params": query, "max_retries": 0}
 
     async def _client(self) -> AsyncOpenAI:
         """Give the client of this event loop, made on first use."""
@@ -131,12 +184,19 @@ class Endpoint:
 
     def _refused(self, error: APIStatusError, where: str | None) -> ProviderError:
         status = error.status_code
-        is_transient = (status in TRANSIENT or status >= 500) and error.code != "insufficient_quota"  # noqa: PLR2004
-        kind = RejectedError if status in REJECTED else ProviderError
         said = error.body.get("message") if isinstance(error.body, dict) else None
         text = self._safe(f"{where} answered {status}: {said or error.message}")
+        is_rejected = status in REJECTED
+        if is_rejected and OVERFLOW.search(f"{error.code} {error.type} {said or error.message}"):
+            return ContextOverflowError(text)
+        is_transient = (status in TRANSIENT or status >= 500) and error.code not in SPENT  # noqa: PLR2004
+        kind = RejectedError if is_rejected else RefusedError
+        if is_rejected and is_withheld(error.code, text):
+            kind = WithheldError
         return kind(
             text,
+            code=error.code,
+            param=error.param,
             retry=is_transient,
             retry_after=retry_after(error.response.headers),
             overloaded=is_transient and status in OVERLOADED,
@@ -154,6 +214,11 @@ class Endpoint:
 
     def _safe(self, text: str) -> str:
         return text if self._key == "none" else text.replace(self._key, "***")
+
+
+def is_withheld(code: str | None, text: str) -> bool:
+    """Whether an error is a filter's. OpenAI has one code for prompts that break its policies and for broken ones."""
+    return code in WITHHELD or (code == "invalid_prompt" and "polic" in text)
 
 
 async def _close_with_loop(client: AsyncOpenAI) -> AsyncGenerator[None, None]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hud_core import trace
 from hud_core.agents.conversation import MalformedCall, ModelTurn, read_call
 from hud_core.errors import ProviderError
 from hud_core.model.evaluation import StopReason
@@ -14,7 +15,7 @@ from hud_core.model.rollout import NO_USAGE, Usage
 
 if TYPE_CHECKING:
     from hud_core.model.tools import ToolCall
-    from hud_openai.client import Reply
+    from hud_openai.client import Reply, WithheldError
 
 STOPS = {"length": StopReason.TRUNCATED, "content_filter": StopReason.CONTENT_FILTER}
 """The words for why a turn ended that mean something. Others, known and unknown, say what the turn itself shows."""
@@ -97,6 +98,12 @@ def read_reply(reply: Reply) -> ModelTurn:
     if choice.finish_reason == "error":
         raise ProviderError(f"the endpoint broke off its answer: {completion.error or 'no reason given'}")
     return _turn(choice, completion, reply)
+
+
+def withheld(error: WithheldError) -> ModelTurn:
+    """Make the turn of a model that was not asked, or not heard: the endpoint's filter came between."""
+    trace.log_line(str(error), source="agent")
+    return ModelTurn(stop=StopReason.CONTENT_FILTER, finish=error.code)
 
 
 def _turn(choice: Choice, completion: Completion, reply: Reply) -> ModelTurn:
