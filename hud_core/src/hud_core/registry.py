@@ -30,6 +30,7 @@ HOMES = {
     "chatgpt-*": "hud-openai",
     "computer-use-*": "hud-openai",
     "o[1-9]*": "hud-openai",
+    "codex-*": "hud-openai",
     "openai": "hud-openai",
     "operator": "hud-openai",
     "openai_compatible": "hud-openai",
