@@ -24,7 +24,7 @@ from hud_core.errors import ProviderError
 from hud_core.kernel import Kernel
 from hud_core.model.content import ImageContent, Message, Prompt, TextContent
 from hud_core.model.evaluation import StopReason
-from hud_openai import OpenAIChatAgent
+from hud_openai import OpenAIAgent, OpenAIChatAgent
 
 Tools = Callable[..., Toolbox]
 STARTUP = 120
@@ -102,6 +102,8 @@ FIXTURES = {
             },
         },
         {"match": {"userMessage": "strawberry", "hasToolResult": True}, "response": {"content": "3"}},
+        {"match": {"hasToolResult": True}, "response": {"content": "3"}},
+        {"match": {"userMessage": "think"}, "response": {"content": "ok", "reasoning": "hmm"}},
         {"match": {"userMessage": "cut"}, "response": {"content": "half", "finishReason": "length"}},
         {"match": {"userMessage": "filter"}, "response": {"content": "", "finishReason": "content_filter"}},
         {
@@ -150,12 +152,55 @@ async def test_aimock_a_whole_job(aimock: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "answer", "stop"), [("cut", "half", StopReason.TRUNCATED), ("filter", "", StopReason.REFUSED)]
+    ("text", "answer", "stop"), [("cut", "half", StopReason.TRUNCATED), ("filter", "", StopReason.CONTENT_FILTER)]
 )
 async def test_aimock_finish_reasons(aimock: str, toolbox: Tools, text: str, answer: str, stop: StopReason) -> None:
     async with OpenAIChatAgent.create(base_url=f"{aimock}/v1", model="gpt-4o") as agent:
         got = await agent.run(ask(text), toolbox())
     assert (got.text, got.stop_reason) == (answer, stop)
+
+
+@pytest.mark.parametrize("store", [True, False])
+async def test_aimock_a_whole_job_over_responses(aimock: str, store: bool) -> None:
+    env = hud_core.Environment("letters")
+    env.tool(count_letter)
+
+    @env.scenario()
+    async def count(word: str, letter: str):  # type: ignore[no-untyped-def]
+        answer = yield f"How many {letter} are in {word}?"
+        yield float(answer == str(word.count(letter)))
+
+    options = {"base_url": f"{aimock}/v1", "model": "gpt-5.4", "api_key": "sk-x", "store": store}
+    async with OpenAIAgent.create(**options) as agent:
+        rollout = await count.task(word="strawberry", letter="r").run(
+            agent, kernel=Kernel(plugins=[hud_local], autoload=False)
+        )
+    assert (rollout.reward, rollout.usage.calls) == (1.0, 2), rollout
+    roles = [message["role"] for message in requests_of(aimock)[-1]["body"]["messages"]]
+    said = ["assistant", "tool", "tool"] if store else ["user", "assistant", "assistant", "tool", "tool"]
+    assert roles == said  # aimock writes down what it understood; it makes up the calls that it was not sent again
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "stop"),
+    [("cut", "half", StopReason.TRUNCATED), ("think", "ok", StopReason.ANSWERED)],
+)
+async def test_aimock_how_responses_end(aimock: str, toolbox: Tools, text: str, answer: str, stop: StopReason) -> None:
+    recorder = trace.Recorder("r")
+    token = trace.current_recorder.set(recorder)
+    async with OpenAIAgent.create(base_url=f"{aimock}/v1", model="gpt-5.4") as agent:
+        got = await agent.run(ask(text), toolbox())
+    trace.current_recorder.reset(token)
+    assert (got.text, got.stop_reason) == (answer, stop)
+    assert [event.reasoning for event in recorder.pending] == ["hmm" if text == "think" else ""]
+
+
+async def test_aimock_overloaded_over_responses(aimock: str, toolbox: Tools) -> None:
+    options = {"base_url": f"{aimock}/v1", "max_retries": 0, "overload_patience": 0}
+    async with OpenAIAgent.create(**options) as agent:
+        with pytest.raises(ProviderError, match="503: try later") as raised:
+            await agent.run(ask("overloaded"), toolbox())
+    assert raised.value.overloaded
 
 
 async def test_aimock_overloaded(aimock: str, toolbox: Tools) -> None:
@@ -190,6 +235,21 @@ CONFIG = {
             },
         },
         {
+            # LiteLLM turns requests for this one into chat-completions, and reads every item on the way
+            "model_name": "bridged",
+            "litellm_params": {
+                "model": "anthropic/claude-sonnet-4-5",
+                "api_key": "x",
+                "mock_tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "count_letter", "arguments": '{"text": "strawberry", "letter": "r"}'},
+                    }
+                ],
+            },
+        },
+        {
             "model_name": "limited",
             "litellm_params": {"model": "openai/gpt-4o", "api_key": "x", "mock_response": "litellm.RateLimitError"},
         },
@@ -210,10 +270,14 @@ def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def through(litellm: str, model: str, **options: Any) -> OpenAIChatAgent:
+def options_of(litellm: str, model: str, **options: Any) -> dict[str, Any]:
     key = CONFIG["general_settings"]["master_key"]  # type: ignore[index,call-overload]
-    fixed = {"base_url": litellm, "api_key": key, "max_retries": 0, "overload_patience": 0}
-    return OpenAIChatAgent.create(model=model, **{**fixed, **options})
+    own = {"base_url": litellm, "model": model, "api_key": key, "max_retries": 0, "overload_patience": 0}
+    return {**own, **options}
+
+
+def through(litellm: str, model: str, **options: Any) -> OpenAIChatAgent:
+    return OpenAIChatAgent.create(**options_of(litellm, model, **options))
 
 
 async def test_litellm_answers(litellm: str, toolbox: Tools) -> None:
@@ -252,3 +316,36 @@ async def test_litellm_refuses_a_wrong_key_and_an_unknown_model(litellm: str, to
                 await agent.run(ask("x"), toolbox())
         assert not raised.value.retry
         assert "sk-wrong" not in str(raised.value)
+
+
+async def test_litellm_answers_over_responses(litellm: str, toolbox: Tools) -> None:
+    options = options_of(litellm, "talker", temperature=0.2, system_prompt="be brief", max_output_tokens=99)
+    async with OpenAIAgent.create(**options) as agent:
+        answer = await agent.run(ask("look"), toolbox(count_letter))
+    assert (answer.text, answer.stop_reason) == ("hello from the mock", StopReason.ANSWERED)
+
+
+@pytest.mark.parametrize("store", [True, False])
+async def test_litellm_takes_tool_results_images_and_schemas_over_responses(
+    litellm: str, toolbox: Tools, store: bool
+) -> None:
+    counted: list[int] = []
+
+    def count_letter(text: str, letter: str = "r") -> list[Any]:
+        counted.append(text.count(letter))
+        return [TextContent(text=str(counted[-1])), ImageContent(data=PIXEL)]
+
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    content = (TextContent(text="look"), ImageContent(data=PIXEL))
+    prompt = Prompt(messages=(Message(content=content),), answer_schema=schema)
+    async with OpenAIAgent.create(**options_of(litellm, "bridged", store=store)) as agent:
+        answer = await agent.run(prompt, toolbox(count_letter), max_steps=3)
+    assert answer.stop_reason is StopReason.MAX_STEPS
+    assert counted == [3, 3, 3]
+
+
+async def test_litellm_knows_no_such_model_over_responses(litellm: str, toolbox: Tools) -> None:
+    async with OpenAIAgent.create(**options_of(litellm, "nobody")) as agent:
+        with pytest.raises(ProviderError, match=r"answered 40[0-4]") as raised:
+            await agent.run(ask("x"), toolbox())
+    assert not raised.value.retry

@@ -410,6 +410,7 @@ async def test_how_turns_end(endpoint: Endpoint, stub: ModuleType, toolbox: Tool
         (stub.respond(), "", StopReason.EMPTY),
         (stub.respond(THOUGHT), "", StopReason.EMPTY),
         (stub.respond(stub.message("half"), **incomplete("max_output_tokens")), "half", StopReason.TRUNCATED),
+        (stub.respond(stub.message("half"), status="incomplete"), "half", StopReason.TRUNCATED),
         (stub.respond(**incomplete("content_filter")), "", StopReason.CONTENT_FILTER),
         (stub.respond(stub.message(refusal)), "I can't help with that.", StopReason.REFUSED),
         (stub.fail(400, "filtered", error=policy), "", StopReason.CONTENT_FILTER),

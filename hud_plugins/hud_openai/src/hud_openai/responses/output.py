@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Wire = dict[str, Any]
 
 STOPS = {"max_output_tokens": StopReason.TRUNCATED, "content_filter": StopReason.CONTENT_FILTER}
-"""The reasons for an incomplete response that mean something."""
+"""The reasons for an incomplete response that mean something; any other, and none, is that it was cut off."""
 OVERLOADED = ("rate_limit_exceeded", "server_is_overloaded", "slow_down")
 TRANSIENT = ("server_error", "vector_store_timeout", *OVERLOADED)
 """Codes of a failed response that another try may change."""
@@ -50,17 +50,18 @@ def read_response(reply: Reply, conversation: Conversation, *, strict: frozenset
     output = [dict(item) for item in response["output"]]
     said = _Said.of(output)
     calls = tuple(_calls(output, _Offered.of(conversation, strict=strict)))
-    details = response.get("incomplete_details") or {}
+    reason = (response.get("incomplete_details") or {}).get("reason")
+    cut_off = StopReason.TRUNCATED if response.get("status") == "incomplete" else None
     return ModelTurn(
         text=said.text or said.refusal,
         reasoning=said.reasoning,
         calls=calls,
-        stop=StopReason.REFUSED if said.refusal else STOPS.get(details.get("reason", "")),
+        stop=StopReason.REFUSED if said.refusal else STOPS.get(reason, cut_off),
         citations=said.citations,
         raw={"id": response.get("id") or "", "output": output},
         model=response.get("model") or "",
         usage=_usage(response.get("usage")),
-        finish=details.get("reason") or response.get("status"),
+        finish=reason or response.get("status"),
         request_id=reply.request_id,
     )
 
