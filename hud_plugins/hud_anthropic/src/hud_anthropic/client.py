@@ -1,0 +1,192 @@
+"""Anthropic's Messages API, through the official SDK: connections, streams, and what its errors mean.
+
+The SDK tries nothing again, not even with a client of somebody else's: the kernel does, which sees all calls.
+
+Requests go through the SDK's generic ``post``, not ``messages.create``, and events are read as plain data: a class for
+each would cost more than the rest. Bodies are encoded here, because the SDK walks through those that it encodes itself,
+with all of the conversation in them. Only the clients of Bedrock and Vertex must be handed plain data, which they turn
+into something else.
+
+On asyncio the HTTP client is the SDK's aiohttp one, whose pool costs the same at any number of connections. aiohttp
+knows only asyncio, so on trio it is the SDK's default client.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
+import sniffio
+
+from hud_anthropic.stream import Reader
+from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url, retry_after
+from hud_core.errors import ContextOverflowError, ProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from anthropic import APIError, APIStatusError, AsyncAnthropic, AsyncStream
+
+    from hud_anthropic.config import ClaudeConfig
+
+TRANSIENT = (408, 409, 429)
+"""Statuses below 500 that another try may change."""
+OVERLOADED = (429, 503, 529)
+"""Statuses that say that there is too much to do, or that requests come too fast."""
+TOO_LARGE = 413
+REJECTED = (400, 422)
+"""Statuses that say that the request itself is at fault."""
+LASTING_ERRORS = (
+    "authentication_error", "billing_error", "invalid_request_error", "not_found_error", "permission_error",
+    "request_too_large",
+)  # fmt: skip
+"""Kinds of errors, in the middle of a stream, that another try does not change."""
+OVERLOADS = ("overloaded_error", "rate_limit_error")
+"""Kinds of errors that say what `OVERLOADED` says."""
+TOO_LONG = ("prompt is too long", "input is too long", "exceed context limit", "context window")
+"""What is said of a conversation that does not fit: Anthropic has no code for it, and Bedrock says it differently."""
+
+
+class RejectedError(ProviderError):
+    """The endpoint does not accept the request as it is."""
+
+
+class Reply(NamedTuple):
+    """What the endpoint answered."""
+
+    message: dict[str, Any]
+    request_id: str | None
+
+
+class Endpoint:
+    """The endpoint of an agent. Its connections are kept for as long as the event loop, or until `aclose`."""
+
+    def __init__(self, config: ClaudeConfig) -> None:
+        import anthropic  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
+
+        self._config = config
+        self._clients = ClientPerLoop(self._make)
+
+    async def send(self, body: Mapping[str, Any], betas: Iterable[str]) -> Reply:
+        """Send one request, read the message that is streamed back.
+
+        Raises:
+            ContextOverflowError: The conversation is too long.
+            ProviderError: The endpoint failed, or broke off its answer.
+        """
+        import anthropic
+        import httpx2
+
+        try:
+            async with await self._open(body, ",".join(dict.fromkeys(betas))) as stream:
+                reader = Reader()
+                async for event in stream:
+                    reader.feed(cast("dict[str, Any]", event))
+                return Reply(reader.message, stream.response.headers.get("request-id"))
+        except anthropic.APIError as error:
+            raise self._meaning(error) from error
+        except httpx2.TimeoutException as error:
+            raise self._silent() from error
+        except httpx2.TransportError as error:
+            raise self._failed(f"{self._where} broke off its answer: {innermost(error)!r}") from error
+        except ValueError as error:  # of the SDK, which decodes the events
+            raise self._failed(f"{self._where} sent an event that is not JSON: {error}") from error
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop. A client that was given stays open."""
+        await self._clients.aclose()
+
+    async def _open(self, body: Mapping[str, Any], betas: str) -> AsyncStream[object]:
+        import anthropic
+
+        given = cast("AsyncAnthropic | None", self._config.model_client)
+        client = await self._clients.get() if given is None else given
+        is_plain = isinstance(client, anthropic.AsyncAnthropic)
+        headers = {**({"anthropic-beta": betas} if betas else {}), **self._config.extra_headers}
+        return await client.post(
+            "/v1/messages?beta=true" if betas else "/v1/messages",
+            cast_to=object,
+            stream=True,
+            stream_cls=anthropic.AsyncStream[object],
+            options={"headers": headers, "max_retries": 0},
+            content=msgspec.json.encode(body) if is_plain else None,
+            body=None if is_plain else dict(body),
+        )
+
+    def _make(self) -> AsyncAnthropic:
+        import anthropic
+
+        config = self._config
+        is_asyncio = sniffio.current_async_library() == "asyncio"
+        return anthropic.AsyncAnthropic(
+            base_url=config.base_url,
+            api_key=config.api_key or "none",
+            timeout=anthropic.not_given if config.timeout is None else config.timeout,
+            http_client=anthropic.DefaultAioHttpClient() if is_asyncio else anthropic.DefaultAsyncHttpxClient(),
+        )
+
+    # --- what errors mean ---------------------------------------------------------------------------------------------
+
+    @property
+    def _where(self) -> str:
+        url = getattr(self._config.model_client, "base_url", None) or self._config.base_url
+        return public_url(str(url or "https://api.anthropic.com")) or ""
+
+    def _meaning(self, error: APIError) -> ProviderError:
+        """Say what an error of the SDK means for a rollout."""
+        import anthropic
+
+        if isinstance(error, anthropic.APIStatusError):
+            return self._refused(error)
+        if isinstance(error, anthropic.APIConnectionError):
+            return self._unreachable(error)
+        return self._failed(f"{self._where} gave an answer that the SDK cannot read: {error}")
+
+    def _refused(self, error: APIStatusError) -> ProviderError:
+        status, kind, said = error.status_code, *_said(error)
+        if error.response.is_success:  # the status is an old one: this is an event in the middle of the stream
+            text = f"{self._where} broke off its answer with {kind or 'an error'}: {said}"
+            return self._failed(text, retry=kind not in LASTING_ERRORS, overloaded=kind in OVERLOADS)
+        text = f"{self._where} answered {status}: {said}"
+        if status == TOO_LARGE or (status in REJECTED and any(words in said.lower() for words in TOO_LONG)):
+            return ContextOverflowError(self._safe(text))
+        is_transient = status in TRANSIENT or status >= 500  # noqa: PLR2004
+        raised = RejectedError if status in REJECTED else ProviderError
+        return raised(
+            self._safe(text),
+            retry=is_transient,
+            retry_after=retry_after(error.response.headers),
+            overloaded=status in OVERLOADED or (is_transient and kind in OVERLOADS),
+        )
+
+    def _unreachable(self, error: APIError) -> ProviderError:
+        """Tell a refused connection from silence; the SDK calls either of them a timeout, as the HTTP client does."""
+        import anthropic
+
+        reason = innermost(error)
+        is_refused = isinstance(reason, OSError) and not isinstance(reason, TimeoutError)
+        if isinstance(error, anthropic.APITimeoutError) and not is_refused:
+            return self._silent()
+        return self._failed(f"cannot reach {self._where}: {reason}")
+
+    def _silent(self) -> ProviderError:
+        return ProviderError(f"{self._where} did not answer in time; setting 'timeout' says how many seconds it has")
+
+    def _failed(self, text: str, *, retry: bool = True, overloaded: bool = False) -> ProviderError:
+        return ProviderError(self._safe(text), retry=retry, overloaded=overloaded)
+
+    def _safe(self, text: str) -> str:
+        """Take the key and the headers out of a text, should the endpoint have repeated them."""
+        own = getattr(self._config.model_client, "api_key", None) or self._config.api_key
+        for secret in (own, *self._config.extra_headers.values()):
+            text = text.replace(secret, "***") if secret else text
+        return text
+
+
+def _said(error: APIStatusError) -> tuple[str, str]:
+    """Give the kind of an error, and what the endpoint said."""
+    body = error.body
+    inner = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(inner, dict):
+        return "", error.message
+    return str(inner.get("type") or ""), str(inner.get("message") or error.message)

@@ -1,0 +1,123 @@
+"""A message of the model as a turn of the conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hud_core.agents.conversation import MalformedCall, ModelTurn, read_call
+from hud_core.model.content import Citation
+from hud_core.model.evaluation import StopReason
+from hud_core.model.rollout import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hud_anthropic.client import Reply
+    from hud_core.model.tools import ToolCall
+
+Wire = dict[str, Any]
+
+STOPS = {
+    "max_tokens": StopReason.TRUNCATED,
+    "refusal": StopReason.REFUSED,
+    "model_context_window_exceeded": StopReason.CONTEXT_OVERFLOW,
+}
+"""The words for why a turn ended that mean something. Others, known and unknown, say what the turn itself shows."""
+THOUGHTS = ("thinking", "redacted_thinking")
+
+
+def read_reply(reply: Reply) -> ModelTurn:
+    """Read a message."""
+    message = reply.message
+    blocks, calls = _settled(message["content"])
+    text, citations = _answer(blocks)
+    finish = message.get("stop_reason")
+    raw: Wire = {"role": "assistant", "content": blocks}
+    if message.get("container"):
+        raw["container"] = message["container"]
+    return ModelTurn(
+        text=text or _explanation(message.get("stop_details")),
+        reasoning="\n\n".join(block["thinking"] for block in blocks if block.get("thinking")),
+        calls=calls,
+        stop=STOPS.get(finish or ""),
+        paused=finish == "pause_turn",
+        citations=citations,
+        raw=raw,
+        model=message.get("model") or "",
+        usage=_usage(message["usage"]),
+        finish=finish,
+        request_id=reply.request_id,
+    )
+
+
+def _settled(content: Sequence[Wire]) -> tuple[list[Wire], tuple[ToolCall | MalformedCall, ...]]:
+    """Give the blocks as the API takes them back, and the calls among them.
+
+    Blank text is left out, as the API refuses it. An id that is missing or given twice is made up, since results are
+    told by it. Arguments become data; of malformed ones nothing is left, and the tool's result says what was wrong.
+    """
+    blocks: list[Wire] = []
+    calls: dict[str, ToolCall | MalformedCall] = {}
+    for place, block in enumerate(content):
+        if block.get("type") == "tool_use":
+            given = block.get("id")
+            call_id = given if given and given not in calls else f"{given or 'call'}_{place}"
+            call = calls[call_id] = read_call(block.get("name") or "", block.get("input"), call_id)
+            blocks.append({**block, "id": call_id, "input": _arguments(call)})
+        elif isinstance(block.get("input"), str):  # a call of a tool that the vendor runs
+            blocks.append({**block, "input": _arguments(read_call("", block["input"]))})
+        elif block.get("type") != "text" or block["text"].strip():
+            blocks.append(block)
+    return blocks, tuple(calls.values())
+
+
+def _arguments(call: ToolCall | MalformedCall) -> dict[str, Any]:
+    return {} if isinstance(call, MalformedCall) else call.arguments
+
+
+def _answer(blocks: Sequence[Wire]) -> tuple[str, tuple[Citation, ...]]:
+    """Give the text with its sources. What is said before a hosted tool ran is no answer, unless nothing follows."""
+    hosted = [i for i, block in enumerate(blocks) if block["type"] not in ("text", "tool_use", *THOUGHTS)]
+    start = hosted[-1] + 1 if hosted else 0
+    texts = [block for block in blocks[start:] if block["type"] == "text"]
+    texts = texts or [block for block in blocks if block["type"] == "text"]
+    citations: list[Citation] = []
+    text = ""
+    for block in texts:
+        begin, text = len(text), text + block["text"]
+        citations += [_citation(wire, begin, len(text)) for wire in block.get("citations") or ()]
+    return text, tuple(citations)
+
+
+def _citation(wire: Mapping[str, Any], begin: int, end: int) -> Citation:
+    """Read a citation; its indices are those of the sentence in the answer, the vendor's own are in `provider_data`."""
+    title = wire.get("document_title") or wire.get("title") or ""
+    source = wire.get("url") or wire.get("source") or title
+    if not source and "document_index" in wire:
+        source = f"document {wire['document_index']}"
+    return Citation(
+        type=wire.get("type") or "citation",
+        text=wire.get("cited_text") or "",
+        source=source,
+        title=title,
+        start_index=begin,
+        end_index=end,
+        provider_data=dict(wire),
+    )
+
+
+def _explanation(details: Mapping[str, Any] | None) -> str:
+    """Give why the model refused, where it says so beside its text."""
+    return str((details or {}).get("explanation") or "")
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    """Count all input as input: the API counts what was read from its cache, or written to it, beside the rest."""
+    read, written = usage.get("cache_read_input_tokens", 0), usage.get("cache_creation_input_tokens", 0)
+    return Usage(
+        input_tokens=usage.get("input_tokens", 0) + read + written,
+        output_tokens=usage.get("output_tokens", 0),
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=(usage.get("output_tokens_details") or {}).get("thinking_tokens", 0),
+    )

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from hud_core.environment.session import Toolbox
+from hud_core.environment.tools import LocalTools, ToolFunction
+
+
+@pytest.fixture(scope="session")
+def stub() -> ModuleType:
+    """The module `stub_messages`: test folders are not packages, so it is loaded by its path."""
+    name = "stub_messages"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture
+def endpoint(stub: ModuleType) -> Iterator[Callable[..., Any]]:
+    """Start endpoints that reply as told; they stop with the test."""
+    with ExitStack() as running:
+        yield lambda *replies: running.enter_context(stub.StubMessages(*replies))
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def toolbox() -> Callable[..., Toolbox]:
+    """Make a toolbox of functions."""
+
+    def make(*functions: Callable[..., Any]) -> Toolbox:
+        made = [ToolFunction(function, blocking=False) for function in functions]
+        return Toolbox(LocalTools({function.name: function for function in made}))
+
+    return make
