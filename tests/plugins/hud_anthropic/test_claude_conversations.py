@@ -113,7 +113,10 @@ async def test_calls_of_one_turn_run_at_once_and_are_told_in_their_order(
         async with agent_of(server) as agent:
             await agent.run(ask("x"), toolbox(first, second))
     told = server.bodies[1]["messages"][-1]["content"]
-    assert [(block["tool_use_id"], block["content"][0]["text"]) for block in told] == [("toolu_0", "1"), ("toolu_1", "2")]
+    assert [(block["tool_use_id"], block["content"][0]["text"]) for block in told] == [
+        ("toolu_0", "1"),
+        ("toolu_1", "2"),
+    ]
 
 
 # --- thinking ---------------------------------------------------------------------------------------------------------

@@ -2,10 +2,10 @@
 
 The SDK tries nothing again, not even with a client of somebody else's: the kernel does, which sees all calls.
 
-Requests go through the SDK's generic ``post``, not ``messages.create``, and events are read as plain data: a class for
-each would cost more than the rest. Bodies are encoded here, because the SDK walks through those that it encodes itself,
-with all of the conversation in them. Only the clients of Bedrock and Vertex must be handed plain data, which they turn
-into something else.
+Requests go through the SDK's generic ``post``, not ``messages.create``, and streams are read whole, then taken apart:
+nobody looks at half a message, and generators and a class for each event would cost more than all the rest. Bodies are
+encoded here, because the SDK walks through those that it encodes itself, with all of the conversation in them. Only the
+clients of Bedrock and Vertex must be handed plain data, which they turn into something else.
 
 On asyncio the HTTP client is the SDK's aiohttp one, whose pool costs the same at any number of connections. aiohttp
 knows only asyncio, so on trio it is the SDK's default client.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import msgspec
 import sniffio
 
-from hud_anthropic.stream import Reader
+from hud_anthropic.stream import Reader, read_error, read_events
 from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url, retry_after
 from hud_core.errors import ContextOverflowError, ProviderError
 
@@ -45,6 +45,9 @@ OVERLOADS = ("overloaded_error", "rate_limit_error")
 """Kinds of errors that say what `OVERLOADED` says."""
 TOO_LONG = ("prompt is too long", "input is too long", "exceed context limit", "context window")
 """What is said of a conversation that does not fit: Anthropic has no code for it, and Bedrock says it differently."""
+
+
+EVENT_STREAM = "text/event-stream"
 
 
 class RejectedError(ProviderError):
@@ -79,18 +82,16 @@ class Endpoint:
 
         try:
             async with await self._open(body, ",".join(dict.fromkeys(betas))) as stream:
-                reader = Reader()
-                async for event in stream:
-                    reader.feed(cast("dict[str, Any]", event))
-                return Reply(reader.message, stream.response.headers.get("request-id"))
+                reader = await _read(stream)
         except anthropic.APIError as error:
             raise self._meaning(error) from error
         except httpx2.TimeoutException as error:
             raise self._silent() from error
         except httpx2.TransportError as error:
-            raise self._failed(f"{self._where} broke off its answer: {innermost(error)!r}") from error
-        except ValueError as error:  # of the SDK, which decodes the events
-            raise self._failed(f"{self._where} sent an event that is not JSON: {error}") from error
+            raise self._broken_off(repr(innermost(error))) from error
+        if reader.error is not None:
+            raise self._broken_off(*reader.error)
+        return Reply(reader.message, stream.response.headers.get("request-id"))
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given stays open."""
@@ -145,8 +146,7 @@ class Endpoint:
     def _refused(self, error: APIStatusError) -> ProviderError:
         status, kind, said = error.status_code, *_said(error)
         if error.response.is_success:  # the status is an old one: this is an event in the middle of the stream
-            text = f"{self._where} broke off its answer with {kind or 'an error'}: {said}"
-            return self._failed(text, retry=kind not in LASTING_ERRORS, overloaded=kind in OVERLOADS)
+            return self._broken_off(said, kind)
         text = f"{self._where} answered {status}: {said}"
         if status == TOO_LARGE or (status in REJECTED and any(words in said.lower() for words in TOO_LONG)):
             return ContextOverflowError(self._safe(text))
@@ -172,8 +172,12 @@ class Endpoint:
     def _silent(self) -> ProviderError:
         return ProviderError(f"{self._where} did not answer in time; setting 'timeout' says how many seconds it has")
 
-    def _failed(self, text: str, *, retry: bool = True, overloaded: bool = False) -> ProviderError:
-        return ProviderError(self._safe(text), retry=retry, overloaded=overloaded)
+    def _broken_off(self, reason: str, kind: str = "") -> ProviderError:
+        text = self._safe(f"{self._where} broke off its answer: {': '.join(filter(None, (kind, reason)))}")
+        return ProviderError(text, retry=kind not in LASTING_ERRORS, overloaded=kind in OVERLOADS)
+
+    def _failed(self, text: str) -> ProviderError:
+        return ProviderError(self._safe(text))
 
     def _safe(self, text: str) -> str:
         """Take the key and the headers out of a text, should the endpoint have repeated them."""
@@ -183,10 +187,19 @@ class Endpoint:
         return text
 
 
+async def _read(stream: AsyncStream[object]) -> Reader:
+    """Read a stream to its end; never less, as generators would stay behind that trio complains about."""
+    reader = Reader()
+    if stream.response.headers.get("content-type", "").startswith(EVENT_STREAM):
+        for event in read_events(await stream.response.aread()):
+            reader.feed(event)
+    else:  # Bedrock has a form of its own, which the SDK knows
+        async for event in stream:
+            reader.feed(event)
+    return reader
+
+
 def _said(error: APIStatusError) -> tuple[str, str]:
     """Give the kind of an error, and what the endpoint said."""
-    body = error.body
-    inner = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(inner, dict):
-        return "", error.message
-    return str(inner.get("type") or ""), str(inner.get("message") or error.message)
+    said, kind = read_error(error.body)
+    return kind, said or error.message

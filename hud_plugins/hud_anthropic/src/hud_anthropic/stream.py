@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from hud_core.errors import ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+"""What ends an event."""
 GROWING = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 """Events that add to a block, and where they hold what they add."""
 
@@ -46,38 +51,47 @@ class Block:
         return {**self.wire, field: (self.wire.get(field) or "") + added}
 
 
+def read_events(body: bytes) -> Iterator[object]:
+    """Give the data of server-sent events.
+
+    Raises:
+        ProviderError: The data of one is not JSON.
+    """
+    for block in BLANK_LINE.split(body):
+        data = b"\n".join(line[5:] for line in block.splitlines() if line.startswith(b"data:"))
+        if data:
+            try:
+                yield msgspec.json.decode(data)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise ProviderError(f"the endpoint sent an event that is not JSON: {error}") from error
+
+
+def read_error(body: object) -> tuple[str, str]:
+    """Give what an error says, and of which kind it is: empty where it does not tell."""
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return "", ""
+    return str(error.get("message") or ""), str(error.get("type") or "")
+
+
 class Reader:
     """Reads a stream; `feed` takes its events as they come."""
 
     def __init__(self) -> None:
+        self.error: tuple[str, str] | None = None
+        """What the endpoint said when it broke off, and the kind of that error."""
         self._start: dict[str, Any] = {}
         self._end: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._blocks: dict[int, Block] = {}
         self._is_whole = False
 
-    def feed(self, event: Mapping[str, Any]) -> None:
-        """Take one event; kinds that are not known are passed over.
-
-        Raises:
-            ProviderError: It does not belong where it is.
-        """
-        kind = event.get("type")
+    def feed(self, event: Any) -> None:  # noqa: ANN401  whatever JSON the endpoint sends
+        """Take one event; kinds that are not known are passed over, what makes no sense is an error."""
         try:
-            if kind == "content_block_delta":
-                self._blocks[event["index"]].add(event["delta"])
-            elif kind == "content_block_start":
-                self._blocks[event["index"]] = Block(dict(event["content_block"]))
-            elif kind == "message_start":
-                self._start = event["message"]
-                self._count(self._start.get("usage"))
-            elif kind == "message_delta":
-                self._end.update(event["delta"])
-                self._count(event.get("usage"))
-            elif kind == "message_stop":
-                self._is_whole = True
+            self._take(event["type"], event)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ProviderError(f"the endpoint sent a {kind} event that makes no sense here: {error!r}") from error
+            self.error = self.error or (f"an event makes no sense, {error!r}: {event!r:.200}", "")
 
     @property
     def message(self) -> dict[str, Any]:
@@ -90,6 +104,22 @@ class Reader:
             raise ProviderError("the endpoint broke off its answer: the stream ended before the message did")
         content = [block.whole for _, block in sorted(self._blocks.items())]
         return {**self._start, **self._end, "content": content, "usage": self._usage}
+
+    def _take(self, kind: str, event: Mapping[str, Any]) -> None:
+        if kind == "content_block_delta":
+            self._blocks[event["index"]].add(event["delta"])
+        elif kind == "content_block_start":
+            self._blocks[event["index"]] = Block(dict(event["content_block"]))
+        elif kind == "message_start":
+            self._start = dict(event["message"])
+            self._count(self._start.get("usage"))
+        elif kind == "message_delta":
+            self._end.update(event["delta"])
+            self._count(event.get("usage"))
+        elif kind == "message_stop":
+            self._is_whole = True
+        elif kind == "error":
+            self.error = self.error or read_error(event)
 
     def _count(self, usage: Mapping[str, Any] | None) -> None:
         """Take counts, which are of all so far; what is left out stays as it was."""
