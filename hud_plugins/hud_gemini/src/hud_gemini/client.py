@@ -1,0 +1,218 @@
+"""The Gemini API, through the official SDK: connections, and what its errors mean. One request a call, no retries.
+
+A request goes out as the ``extra_body`` of the SDK's ``generate_content``, and its answer comes back as it is: bodies
+are JSON both ways, made and read here. The SDK's own types would be built, copied and converted back for every turn of
+every request: 19 ms of CPU for a conversation of twenty turns, where this takes 2.4 ms.
+
+The HTTP client is given to the SDK, whose own ones look for asyncio's event loop. On asyncio it is aiohttp's, whose
+costs stay the same at any number of connections, on trio httpx2's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import sniffio
+from anyio.lowlevel import current_token
+
+from hud_core.errors import ConfigError, ContextOverflowError, ProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator, Mapping
+
+    from aiohttp import ClientSession
+    from google.genai import Client
+    from google.genai.errors import APIError
+    from google.genai.types import GenerateContentConfigDict, HttpOptionsDict
+    from httpx2 import AsyncClient
+
+    from hud_gemini.config import GeminiConfig
+
+TIMEOUT = 600.0
+TRANSIENT = (408, 409, 429, 499)
+"""Statuses below 500 that another try may change."""
+OVERLOADED = (429, 503, 529)
+TOO_LONG = re.compile(r"token count.{0,80}(exceed|only supports)|exceeds the maximum number of tokens", re.IGNORECASE)
+"""How endpoints say that a conversation does not fit into the model's context."""
+DURATION = re.compile(r"([\d.]+)s")
+ONLY_ASYNCIO = (
+    "google-genai can use this client on asyncio only: on trio a model_client needs http_options="
+    "{'httpx_async_client': httpx2.AsyncClient()}, and Vertex AI an api_key"
+)
+
+
+class RejectedError(ProviderError):
+    """The endpoint does not accept the request as it is."""
+
+
+class Endpoint:
+    """The Gemini API at one address. Its connections are kept for as long as the event loop, or until `aclose`."""
+
+    def __init__(self, config: GeminiConfig) -> None:
+        from google import genai  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
+
+        self._config = config
+        self._key = config.key or "none"
+        self._clients: dict[object, tuple[Client, AsyncGenerator[None, None]]] = {}
+
+    async def generate(self, body: dict[str, Any]) -> str:
+        """Send one request, and give the body of the answer.
+
+        Raises:
+            ProviderError: The endpoint failed.
+            ContextOverflowError: The conversation does not fit into the model's context.
+        """
+        import aiohttp
+        import httpx2
+        from google.auth.exceptions import GoogleAuthError
+        from google.genai.errors import APIError
+
+        client = self._config.model_client or await self._client()
+        request: GenerateContentConfigDict = {
+            "http_options": {"extra_body": body, **self._options()},
+            "should_return_http_response": True,
+            "automatic_function_calling": {"disable": True},
+            "automatic_continuation": False,
+        }
+        try:  # the contents given here must not be empty; those of the body take their place
+            answer = await client.aio.models.generate_content(
+                model=self._config.model or "", contents="-", config=request
+            )
+        except APIError as error:
+            raise self._refused(error) from error
+        except GoogleAuthError as error:
+            raise ProviderError(f"no access to Vertex AI: {error}", retry=False) from error
+        except (aiohttp.ClientError, httpx2.HTTPError, OSError, ValueError) as error:
+            raise self._broken(error) from error
+        except RuntimeError as error:
+            if sniffio.current_async_library() == "asyncio":
+                raise
+            raise ConfigError(ONLY_ASYNCIO) from error
+        return (answer.sdk_http_response and answer.sdk_http_response.body) or ""
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop. A client that was given stays open."""
+        _, life = self._clients.pop(current_token(), (None, None))
+        if life is not None:
+            await life.aclose()
+
+    def _options(self) -> HttpOptionsDict:
+        """Give the options of a request; what is not set is as the client has it."""
+        options: HttpOptionsDict = {"retry_options": {"attempts": 1}}
+        if self._config.extra_headers:
+            options["headers"] = self._config.extra_headers
+        if self._config.timeout is not None:
+            options["timeout"] = int(self._config.timeout * 1000)
+        return options
+
+    async def _client(self) -> Client:
+        """Give the client of this event loop, made on first use."""
+        loop = current_token()
+        if loop not in self._clients:
+            http_client = _http_client()
+            client = self._make(http_client)
+            life = _close_with_loop(client, http_client)
+            await anext(life)
+            self._clients[loop] = client, life
+        return self._clients[loop][0]
+
+    def _make(self, http_client: ClientSession | AsyncClient) -> Client:
+        from google.genai import Client
+        from google.genai.types import HttpOptions
+
+        config = self._config
+        options: dict[str, Any] = {"timeout": int(TIMEOUT * 1000)}
+        options["api_version"] = config.api_version or ("v1beta1" if config.vertexai else "v1beta")
+        options["httpx_async_client" if hasattr(http_client, "aclose") else "aiohttp_client"] = http_client
+        if config.base_url:
+            options["base_url"] = config.base_url
+        return Client(
+            vertexai=config.vertexai,
+            api_key=None if config.vertexai and not config.key else self._key,
+            project=config.project,
+            location=config.location,
+            http_options=HttpOptions(**options),
+        )
+
+    # --- errors -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _where(self) -> str:
+        return self._config.base_url or ("Vertex AI" if self._config.vertexai else "the Gemini API")
+
+    def _refused(self, error: APIError) -> ProviderError:
+        """Say what an answer other than 200 means for a rollout, without the key, should it repeat the key."""
+        text = self._safe(f"{self._where} answered {error.code}: {error.message or error.status or error.details}")
+        told = list(_details(error.details))
+        reasons = {detail.get("reason") for detail in told}
+        if error.code in (400, 413) and TOO_LONG.search(text):
+            return ContextOverflowError(text)
+        if error.code == 400 and "API_KEY_INVALID" not in reasons:  # noqa: PLR2004
+            return RejectedError(text, retry=False)
+        is_transient = (error.code in TRANSIENT or error.code >= 500) and not _is_spent(told)  # noqa: PLR2004
+        return ProviderError(
+            text,
+            retry=is_transient,
+            retry_after=_retry_after(told, getattr(error.response, "headers", {})),
+            overloaded=is_transient and error.code in OVERLOADED,
+        )
+
+    def _broken(self, error: Exception) -> ProviderError:
+        """Say what a failure without an answer means."""
+        import httpx2
+
+        if isinstance(error, (TimeoutError, httpx2.TimeoutException)):
+            text = f"{self._where} did not answer in time; setting 'timeout' says how many seconds it has"
+            return ProviderError(text)
+        if isinstance(error, ValueError):
+            return ProviderError(self._safe(f"{self._where} answered with an error that cannot be read: {error}"))
+        return ProviderError(self._safe(f"cannot reach {self._where}: {str(error) or type(error).__name__}"))
+
+    def _safe(self, text: str) -> str:
+        return text if self._key == "none" else text.replace(self._key, "***")
+
+
+def _http_client() -> ClientSession | AsyncClient:
+    import aiohttp
+    import httpx2
+
+    if sniffio.current_async_library() == "asyncio":
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=True)
+    unlimited = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    return httpx2.AsyncClient(limits=unlimited, follow_redirects=True)
+
+
+async def _close_with_loop(client: Client, http_client: ClientSession | AsyncClient) -> AsyncGenerator[None, None]:
+    """Close a client when the event loop ends, whoever forgot it: a loop closes the generators that are left in it."""
+    try:
+        yield
+    finally:
+        client.close()
+        await (http_client.aclose() if hasattr(http_client, "aclose") else http_client.close())
+
+
+# --- what Google says beside the message ------------------------------------------------------------------------------
+
+
+def _details(body: object) -> Iterator[dict[str, Any]]:
+    """Give the details of an error, each of which is an object that names its type."""
+    error = body.get("error") if isinstance(body, dict) else None
+    for detail in (error.get("details") if isinstance(error, dict) else None) or ():
+        if isinstance(detail, dict):
+            yield detail
+
+
+def _retry_after(details: list[dict[str, Any]], headers: Mapping[str, str]) -> float | None:
+    """Read how many seconds an endpoint asks to wait: in a ``RetryInfo``, or in the header."""
+    for detail in details:
+        if found := DURATION.fullmatch(str(detail.get("retryDelay"))):
+            return float(found[1])
+    value = headers.get("retry-after", "")
+    return float(value) if value.replace(".", "", 1).isdecimal() else None
+
+
+def _is_spent(details: list[dict[str, Any]]) -> bool:
+    """Whether a quota of the day is spent, which no wait within a job brings back."""
+    violations = [v for detail in details for v in detail.get("violations") or () if isinstance(v, dict)]
+    return any("PerDay" in str(violation.get("quotaId")) for violation in violations)

@@ -1,0 +1,65 @@
+"""The tools of a request."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from hud_gemini.schemas import wire_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hud_core.agents.conversation import Conversation
+    from hud_core.agents.native import NativeTool
+    from hud_core.model.tools import Tool
+    from hud_gemini.config import GeminiConfig
+
+Wire = dict[str, Any]
+
+COMPUTER_USE = "computer_use"
+
+
+def computer_of(native: Sequence[NativeTool]) -> NativeTool | None:
+    """Find the computer that the model operates, in its native form."""
+    return next((form for form in native if form.api_type == COMPUTER_USE), None)
+
+
+def wire_tools(conversation: Conversation, config: GeminiConfig) -> Wire:
+    """Make the fields ``tools`` and ``toolConfig``; none where there is nothing to say."""
+    functions = [{"functionDeclarations": [_declaration(tool) for tool in conversation.tools]}]
+    native: list[Wire] = [_native(form, config) for form in conversation.native]
+    hosted: list[Wire] = [{_camel(name): {}} for name in config.hosted_tools]
+    fields: Wire = {"tools": [*(functions if conversation.tools else ()), *native, *hosted]}
+    if not fields["tools"]:
+        return {}
+    choices: Wire = {}
+    if config.tool_mode and conversation.tools:
+        choices["functionCallingConfig"] = {"mode": config.tool_mode.upper()}
+    runs_elsewhere = hosted or any(form.hosted for form in conversation.native)
+    if (
+        conversation.tools and runs_elsewhere and not config.vertexai
+    ):  # the API demands it, and Vertex AI has no such field
+        choices["includeServerSideToolInvocations"] = True
+    return {**fields, "toolConfig": choices} if choices else fields
+
+
+def _declaration(tool: Tool) -> Wire:
+    schema = wire_schema(tool.input_schema)
+    return {"name": tool.name, "description": tool.description or tool.name, "parametersJsonSchema": schema}
+
+
+def _native(form: NativeTool, config: GeminiConfig) -> Wire:
+    """Make a native tool; the fields of one that is not known here are those that the environment gives."""
+    if form.api_type != COMPUTER_USE:
+        return {_camel(form.api_type): form.extra}
+    fields = {_camel(name): value for name, value in form.extra.items()}
+    place = str(fields.get("environment", "browser")).upper().removeprefix("ENVIRONMENT_")
+    fields["environment"] = f"ENVIRONMENT_{place}"
+    if config.excluded_predefined_functions:
+        fields["excludedPredefinedFunctions"] = list(config.excluded_predefined_functions)
+    return {"computerUse": fields}
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_(\w)", lambda found: found[1].upper(), name)

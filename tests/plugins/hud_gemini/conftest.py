@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from hud_core.environment.session import Toolbox
+from hud_core.environment.tools import LocalTools, ToolFunction
+from hud_gemini import GeminiAgent
+
+OUTSIDE = (
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "GOOGLE_GEMINI_BASE_URL",
+    "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_CLOUD_LOCATION",
+)
+
+
+def _load(path: Path) -> ModuleType:
+    """Import a file: test folders are not packages."""
+    if path.stem not in sys.modules:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[path.stem])
+    return sys.modules[path.stem]
+
+
+@pytest.fixture(scope="session")
+def stub() -> ModuleType:
+    """The module `gemini_wire`: `say`, `call`, `answer`, `fail`; and `Reply` and `hang_up` of the stub endpoint."""
+    here = Path(__file__).parent
+    _load(here.parent / "hud_openai" / "stub_endpoint.py")
+    return _load(here / "gemini_wire.py")
+
+
+@pytest.fixture
+def endpoint(stub: ModuleType) -> Iterator[Callable[..., Any]]:
+    """Start endpoints that reply as told; they stop with the test."""
+    with ExitStack() as running:
+        yield lambda *replies: running.enter_context(stub.StubEndpoint(*replies))
+
+
+@pytest.fixture
+def agent_of() -> Callable[..., GeminiAgent]:
+    """Make an agent on an endpoint, which asks once; the class may be another one."""
+
+    def make(endpoint: Any, kind: type[GeminiAgent] = GeminiAgent, **options: Any) -> GeminiAgent:
+        url = endpoint if isinstance(endpoint, str) else endpoint.url.removesuffix("/v1")
+        return kind.create(**{"base_url": url, "api_key": "key-1", "max_retries": 0, "overload_patience": 0, **options})
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in OUTSIDE:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def toolbox() -> Callable[..., Toolbox]:
+    """Make a toolbox of functions."""
+
+    def make(*functions: Callable[..., Any]) -> Toolbox:
+        made = [ToolFunction(function, blocking=False) for function in functions]
+        return Toolbox(LocalTools({function.name: function for function in made}))
+
+    return make

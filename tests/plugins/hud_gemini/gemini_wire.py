@@ -1,0 +1,44 @@
+"""What the stub endpoint of ../hud_openai says when it is asked as the Gemini API is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stub_endpoint import Reply, StubEndpoint, hang_up
+
+__all__ = ["Reply", "StubEndpoint", "answer", "call", "fail", "hang_up", "say"]
+
+USAGE = {"promptTokenCount": 10, "candidatesTokenCount": 2, "totalTokenCount": 12}
+
+
+def answer(parts: list[dict[str, Any]] | None, finish: str | None = "STOP", **candidate: Any) -> Reply:
+    """Answer with these parts."""
+    content = {} if parts is None else {"content": {"role": "model", "parts": parts}}
+    body = {
+        "candidates": [{**content, "finishReason": finish, "index": 0, **candidate}],
+        "usageMetadata": USAGE,
+        "modelVersion": "stub-1",
+        "responseId": "resp-1",
+    }
+    return Reply(body)
+
+
+def say(text: str, finish: str = "STOP", **candidate: Any) -> Reply:
+    """Answer with text."""
+    return answer([{"text": text}], finish, **candidate)
+
+
+def call(*calls: tuple[str, Any], ids: bool = False, text: str = "") -> Reply:
+    """Call functions: each a name and its arguments; the first carries a signature, as the API sends it."""
+    parts: list[dict[str, Any]] = [{"text": text}] if text else []
+    for place, (name, args) in enumerate(calls):
+        known = {"id": f"fc-{place}"} if ids else {}
+        signed = {} if place else {"thoughtSignature": "c2lnbmVk+/=="}
+        parts.append({"functionCall": {"name": name, "args": args, **known}, **signed})
+    return answer(parts)
+
+
+def fail(status: int, message: str = "no", *details: dict[str, Any], headers: dict[str, str] | None = None) -> Reply:
+    """Answer with an error."""
+    error = {"code": status, "message": message, "status": "STUB", "details": list(details)}
+    return Reply({"error": error}, status, headers or {})
