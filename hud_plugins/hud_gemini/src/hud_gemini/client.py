@@ -167,7 +167,7 @@ class Endpoint:
             return ProviderError(text)
         if isinstance(error, ValueError):
             return ProviderError(self._safe(f"{self._where} answered with an error that cannot be read: {error}"))
-        return ProviderError(self._safe(f"cannot reach {self._where}: {str(error) or type(error).__name__}"))
+        return ProviderError(self._safe(f"no answer from {self._where}: {str(error) or type(error).__name__}"))
 
     def _safe(self, text: str) -> str:
         return text if self._key == "none" else text.replace(self._key, "***")
