@@ -42,6 +42,12 @@ def stub() -> ModuleType:
     return _load(here / "gemini_wire.py")
 
 
+@pytest.fixture(scope="session")
+def real_servers() -> ModuleType:
+    """The module `test_real_servers` of ../hud_openai: `executable`, `serving`, `requests_of`."""
+    return _load(Path(__file__).parent.parent / "hud_openai" / "test_real_servers.py")
+
+
 @pytest.fixture
 def endpoint(stub: ModuleType) -> Iterator[Callable[..., Any]]:
     """Start endpoints that reply as told; they stop with the test."""
