@@ -17,6 +17,9 @@ import pytest
 KEY = "planted-7f3a2c91d-key"
 VARIABLES = {
     "openai_compatible": "OPENAI_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "claude": "ANTHROPIC_API_KEY",
+    "gemini": "GEMINI_API_KEY",
 }
 STATUSES = (401, 429, 500, 400, 403, 529, 404, 200)
 
