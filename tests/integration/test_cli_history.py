@@ -254,7 +254,7 @@ def complete_in_bash(folder: Path, hud: Hud, line: str) -> list[str]:
 
 def test_bash_completes(folder: Path, hud: Hud) -> None:
     assert complete_in_bash(folder, hud, "hud ev") == ["eval"]
-    assert complete_in_bash(folder, hud, "hud eval --max") == ["--max-concurrent", "--max-steps"]
+    assert complete_in_bash(folder, hud, "hud eval --max-co") == ["--max-concurrent", "--max-cost"]
     assert complete_in_bash(folder, hud, "hud eval ta") == []
     assert complete_in_bash(folder, hud, "hud eval --group-size 2 tasks.py or") == ["oracle"]
     assert complete_in_bash(folder, hud, "hud runs s") == ["show"]

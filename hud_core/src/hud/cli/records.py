@@ -53,18 +53,25 @@ def job_data(job: Job) -> dict[str, Any]:
         "total": job.total,
         "reused": job.reused,
         "stopped": job.stopped,
+        "ended": job.ended,
         "warnings": list(job.warnings),
         "summary": summary_data(job.summary()),
+        "usage": to_json_data(job.usage),
         "agents": agents_data(job.rollouts),
     }
 
 
 def agents_data(rollouts: Sequence[Rollout]) -> list[dict[str, Any]]:
     """Aggregate each agent with each variant by itself."""
-    from hud_core.job.result import summary_of
+    from hud_core.job.result import summary_of, total_usage
 
     return [
-        {"agent": members[0].agent, "variant": dict(members[0].variant), "summary": summary_data(summary_of(members))}
+        {
+            "agent": members[0].agent,
+            "variant": dict(members[0].variant),
+            "summary": summary_data(summary_of(members)),
+            "usage": to_json_data(total_usage(members)),
+        }
         for members in by_agent(rollouts)
     ]
 
@@ -142,6 +149,7 @@ def job_of(path: Path) -> Job:
         total=max(total, len(rollouts)),
         directory=path,
         stopped=bool(summary.get("stopped")),
+        ended=summary.get("ended"),
         reused=summary.get("reused", 0),
         warnings=tuple(summary.get("warnings", ())),
     )

@@ -8,13 +8,14 @@ from hud.cli.console import first_line, plain
 from hud.cli.records import by_agent, contestant, run_name
 from hud.cli.table import cut, render
 from hud_core.job.result import summary_of
+from hud_core.metering.budget import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hud.cli.console import Ink
     from hud_core.job import Group, Job, Summary
-    from hud_core.model.rollout import Rollout
+    from hud_core.model.rollout import Rollout, Usage
 
 LONG = 40
 """Rows from which on a table is shortened,"""
@@ -42,6 +43,8 @@ def lines(job: Job, ink: Ink, width: int | None, *, whole: bool = False) -> Iter
         yield ""
     for label, text in _facts(job):
         yield f"{label:<9} {text}".rstrip()
+    if job.usage.calls:
+        yield f"{'spent':<9} {spent(job.usage)}"
     yield from _failures(job, ink, width)
     if job.directory is not None:
         yield f"{'run':<9} {job.directory}"
@@ -124,6 +127,14 @@ def _facts(job: Job) -> Iterator[tuple[str, str]]:
     if summary.scored:
         yield "pass", f"{summary.passed:,}/{summary.scored:,} with a reward of at least 1"
     yield from _passes(job)
+
+
+def spent(usage: Usage) -> str:
+    """Say what was spent on models."""
+    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
+    cost = "cost unknown" if usage.cost is None else dollars(usage.cost)
+    calls = _counted(usage.calls, "model call")
+    return f"{cost} for {calls}: {usage.input_tokens:,}{cached} tokens in, {usage.output_tokens:,} out"
 
 
 def _percent(share: float) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "id", "task", "task_index", "agent", "variant", "repeat", "status", "reward", "stop_reason", "cause", "phase",
-    "error", "answer", "started", "seconds", "attempts", "model_calls", "input_tokens", "output_tokens",
+    "error", "answer", "started", "seconds", "attempts", "model_calls", "input_tokens", "output_tokens", "cost",
 )  # fmt: skip
 """The columns of a CSV export."""
 
@@ -111,13 +111,15 @@ def _row(path: Path) -> dict[str, Any]:
         "state": "running" if is_locked(path) else "complete" if is_complete else "incomplete",
         "total": data["total"],
         "summary": summary,
+        "usage": data.get("usage"),
     }
 
 
 def _print_list(found: list[dict[str, Any]]) -> None:
     from hud.cli.table import render
 
-    header = ("run", "source", "agent", "scored", "mean", "state", "started")  # what matters least is cut first
+    # What matters least is cut first.
+    header = ("run", "source", "agent", "scored", "mean", "spent", "state", "started")
     rows = [
         (
             row["id"],
@@ -125,13 +127,20 @@ def _print_list(found: list[dict[str, Any]]) -> None:
             ", ".join(dict.fromkeys(row["agents"])),
             f"{row['summary']['scored']:,}/{row['total']:,}",
             "-" if row["summary"]["mean"] is None else f"{row['summary']['mean']:.3f}",
+            _spent(row["usage"]),
             row["state"],
             _time(row["started"]),
         )
         for row in found
     ]
-    for line in render(header, rows, ink=Ink(sys.stdout), width=width_of(sys.stdout), right="lllrrll", flexible=1):
+    for line in render(header, rows, ink=Ink(sys.stdout), width=width_of(sys.stdout), right="lllrrrll", flexible=1):
         emit(line)
+
+
+def _spent(usage: dict[str, Any] | None) -> str:
+    from hud_core.metering.budget import dollars
+
+    return "-" if not usage or not usage["calls"] else dollars(usage["cost"])
 
 
 def _time(seconds: float | None) -> str:
@@ -194,5 +203,6 @@ def _csv_row(rollout: Rollout) -> list[object]:
         "model_calls": rollout.usage.calls,
         "input_tokens": rollout.usage.input_tokens,
         "output_tokens": rollout.usage.output_tokens,
+        "cost": rollout.usage.cost,
     }
     return [given[column] if column in given else getattr(rollout, column) for column in COLUMNS]

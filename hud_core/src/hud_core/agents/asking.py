@@ -93,10 +93,10 @@ def _usage(turn: ModelTurn, model: str, meter: RolloutMeter, hold: Hold | None) 
     """Give what a call used, with what it cost: by the name that the endpoint gives the model, else by our own."""
     if hold is not None and not turn.usage.tokens:
         meter.charge_unmeasured(hold)
-    usage = replace(turn.usage, calls=1)
-    if usage.cost is None:
+    usage = turn.usage
+    if usage.cost is None or not usage.tokens:  # without tokens there is no telling what was used
         usage = replace(usage, cost=meter.job.prices.cost(filter(None, (turn.model, model)), usage))
-    return usage
+    return replace(usage, calls=1)
 
 
 # --- how much a call may use ------------------------------------------------------------------------------------------

@@ -131,6 +131,7 @@ async def run(
 async def run_job(spec: JobSpec, control: JobControl) -> Job:
     """Run the job that a spec describes; results and errors as for `run`."""
     runner = Runner(spec, control, _new_id() if spec.directory is None else spec.directory.name)
+    runner.meter.prices.check()
     if runner.meter.counts_dollars:
         for model in {model for contestant in runner.contestants for model in contestant.agent.called_models}:
             runner.meter.prices.require(model)

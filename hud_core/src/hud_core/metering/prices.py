@@ -104,8 +104,17 @@ class Prices:
     def __init__(self, file: Path | str | None = None, environ: Mapping[str, str] | None = None) -> None:
         self._file = file
         self._environ = os.environ if environ is None else environ
-        self._files: list[PriceFile] | None = None
+        self._own: list[PriceFile] | None = None
+        self._built_in: PriceFile | None = None
         self._found: dict[str, Price | None] = {}
+
+    def check(self) -> None:
+        """Read the user's files now, so that a mistake in them shows before anything runs.
+
+        Raises:
+            ConfigError: There is one.
+        """
+        self._own = [read_prices(path) for path in self._paths()]
 
     def find(self, model: str) -> Price | None:
         """Give the price of a model; None where it is not known."""
@@ -142,14 +151,17 @@ class Prices:
         return price
 
     def _find(self, model: str) -> Price | None:
-        if self._files is None:
-            self._files = [read_prices(path) for path in self._paths()]
-        return next((price for file in self._files if (price := file.find(model)) is not None), None)
+        if self._own is None:
+            self.check()
+        if self._built_in is None:
+            self._built_in = read_prices(BUILT_IN)
+        files = [*(self._own or ()), self._built_in]
+        return next((price for file in files if (price := file.find(model)) is not None), None)
 
     def _paths(self) -> list[Path]:
         named = self._file or self._environ.get("HUD_PRICES")
         own = Path.home() / ".hud" / "prices.toml"
-        return [*([Path(named)] if named else []), *([own] if own.is_file() else []), BUILT_IN]
+        return [*([Path(named)] if named else []), *([own] if own.is_file() else [])]
 
 
 def read_prices(path: Path) -> PriceFile:

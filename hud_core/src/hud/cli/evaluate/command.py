@@ -23,12 +23,12 @@ from hud.cli.evaluate.resume import (
     read_settings,
     tell,
 )
-from hud.cli.evaluate.settings import Output, Settings, output_of, provider_name, read_layers, settle
+from hud.cli.evaluate.settings import BUDGETS, Output, Settings, output_of, provider_name, read_layers, settle
 from hud.cli.evaluate.tasks import describe, find_source, select
 from hud.cli.evaluate.values import resolve
 from hud.cli.exits import Exit
 from hud.cli.records import contestant, forget_summary, job_data, rollout_data, run_name, write_summary
-from hud_core.errors import RunDirectoryError
+from hud_core.errors import Cause, RunDirectoryError
 from hud_core.interfaces import ResultSink
 from hud_core.job import JobControl, Timeouts
 from hud_core.job import run as run_job
@@ -127,6 +127,9 @@ def _request(plan: Plan, selection: Selection) -> dict[str, Any]:
         "max_concurrent": settings.max_concurrent,
         "max_steps": settings.max_steps,
         "timeouts": Timeouts(agent=settings.timeout),
+        **{name: getattr(settings, name) for name in BUDGETS},
+        "prices": settings.prices,
+        "cache": settings.cache,
         "backend": "process" if settings.isolate else None,
         "allowed_tools": settings.allowed_tools,
         "disallowed_tools": settings.disallowed_tools,
@@ -256,7 +259,26 @@ def _worth_reading(job: Job) -> str:
     return shlex.quote(worst.task) if worst.task == worst.id.partition("/")[0] else str(worst.task_index)
 
 
+def _over_budget(job: Job, plan: Plan) -> int:
+    """Say which budget is spent, and how to go on with what is left to run."""
+    left = job.total - sum(rollout.cause is not Cause.BUDGET for rollout in job.rollouts)
+    complain("budget", job.ended or "")
+    if not left:
+        return Exit.OK if job.summary().scored else Exit.FAILED
+    say(f"{left:,} of {job.total:,} rollouts are left; go on: {_going_on(plan)}")
+    return Exit.FAILED
+
+
+def _going_on(plan: Plan) -> str:
+    """Give the command that goes on with twice the budget of the job; its time begins anew with each run."""
+    limits = {name: getattr(plan.settings, name) for name in ("max_cost", "max_tokens")}
+    given = [f"--{name.replace('_', '-')} {2 * limit}" for name, limit in limits.items() if limit is not None]
+    return " ".join(["hud eval --resume", run_name(plan.directory), *given])
+
+
 def _exit_code(job: Job, plan: Plan) -> int:
+    if job.ended is not None:
+        return _over_budget(job, plan)
     if job.stopped:
         done = sum(1 for rollout in job.rollouts if rollout.cause != "cancelled")
         say(

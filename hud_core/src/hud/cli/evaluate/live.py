@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
 from hud.cli.console import is_terminal, plain, say
+from hud_core.metering.budget import dollars
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,8 +40,22 @@ def facts(progress: Progress) -> list[str]:
     """Say the rest, the most important first."""
     found = [f"mean {progress.mean:.3f}" if progress.mean is not None else "", f"{progress.running:,} running"]
     found.append(f"{progress.reused:,} kept" if progress.reused else "")
+    found.append(spent(progress))
     found.append(f"{progress.retried:,} retried" if progress.retried else "")
     return list(filter(None, found))
+
+
+def spent(progress: Progress) -> str:
+    """Say what was spent on models; the tokens where their price is not known."""
+    usage = progress.usage
+    if not usage.calls:
+        return ""
+    return f"{usage.tokens:,} tokens" if usage.cost is None else f"{dollars(usage.cost)} spent"
+
+
+def pressure(progress: Progress) -> str:
+    """Say how the endpoints of models cope that have been overloaded."""
+    return "; ".join(map(str, progress.pressure))
 
 
 def invalid(progress: Progress) -> str:
@@ -98,7 +113,8 @@ class Lines(Display):
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._seconds
-        line = ", ".join(filter(None, [counts(progress), *facts(progress), invalid(progress), time_left(progress)]))
+        parts = [counts(progress), *facts(progress), pressure(progress), invalid(progress), time_left(progress)]
+        line = ", ".join(filter(None, parts))
         if line != self._last:
             self._last = line
             say(line)
@@ -124,6 +140,7 @@ class Panel(Display):
         lines = [
             self._bar(progress),
             Text(" · ".join(facts(progress)), style="dim"),
+            Text(pressure(progress), style="dim"),
             Text(invalid(progress), style="yellow"),
             Text(self._note, style="bold"),
         ]

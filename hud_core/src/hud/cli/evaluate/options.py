@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_tasks(parser.add_argument_group("which tasks (without these: the first one)"))
     _add_agent(parser.add_argument_group("the agent"))
     _add_job(parser.add_argument_group("the job"))
+    _add_spending(parser.add_argument_group("what may be spent"))
     _add_output(parser.add_argument_group("what is printed"))
 
 
@@ -62,6 +63,17 @@ def _add_job(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--min-coverage", type=float, metavar="SHARE", help="exit with 1 when fewer rollouts have a score (0 to 1)"
     )
+
+
+def _add_spending(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--max-cost", type=float, metavar="DOLLARS", help="what the job may spend on models")
+    group.add_argument("--max-tokens", type=int, metavar="N", help="input and output tokens that the job may use")
+    group.add_argument("--max-time", type=float, metavar="SECONDS", help="how long this run of the job may take")
+    group.add_argument("--rollout-max-cost", type=float, metavar="DOLLARS", help="what each rollout may spend")
+    group.add_argument("--rollout-max-tokens", type=int, metavar="N", help="tokens that each rollout may use")
+    group.add_argument("--rollout-max-time", type=float, metavar="SECONDS", help="how long each rollout may take")
+    group.add_argument("--prices", metavar="FILE", help="prices of models, which count before the built-in ones")
+    group.add_argument("--cache", action="store_true", help="keep answers of models in .hud/cache, and use those there")
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:

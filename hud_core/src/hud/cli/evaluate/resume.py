@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hud.cli.console import ask, can_ask, complain, say
-from hud.cli.evaluate.settings import Output, Settings, given_options, output_of
+from hud.cli.evaluate.settings import BUDGETS, Output, Settings, given_options, output_of
 from hud.cli.evaluate.values import mask, parse_pair, parse_value, unmask
 from hud.cli.records import is_finished
 from hud_core.errors import ConfigError
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from hud_core.job.plan import JobSpec
     from hud_core.model.rollout import Fingerprint
 
-_CHANGEABLE = {"max_concurrent", "timeout", "min_coverage", "quiet", "verbose"}
+_OPERATIONAL = {"max_concurrent", "timeout", "prices", "cache", *BUDGETS}
+_CHANGEABLE = {*_OPERATIONAL, "min_coverage", "quiet", "verbose"}
 
 
 def manifest(settings: Settings, counts: dict[str, Any]) -> dict[str, Any]:
@@ -89,9 +90,7 @@ def read_settings(path: Path, arguments: argparse.Namespace) -> tuple[Settings, 
     if not isinstance(command, dict):
         raise ConfigError(f"{path} was not started by `hud eval`; go on with it in Python: hud.run(..., resume=True)")
     settings = _settings(path, command)
-    settings = dataclasses.replace(
-        settings, **{key: given[key] for key in given.keys() & {"max_concurrent", "timeout"}}
-    )
+    settings = dataclasses.replace(settings, **{key: given[key] for key in given.keys() & _OPERATIONAL})
     return _with_options(settings, arguments.config or ()), output_of(given, arguments)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 FIRST, SOME, ALL = "first", "some", "all"
 FULL_STEPS = 100
+BUDGETS = (
+    "max_cost", "max_tokens", "max_time", "rollout_max_cost", "rollout_max_tokens", "rollout_max_time",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,14 @@ class Settings:
     max_concurrent: int = 30
     max_steps: int = 10
     timeout: float | None = None
+    max_cost: float | None = None
+    max_tokens: int | None = None
+    max_time: float | None = None
+    rollout_max_cost: float | None = None
+    rollout_max_tokens: int | None = None
+    rollout_max_time: float | None = None
+    prices: str | None = None
+    cache: bool = False
     isolate: bool = False
     seed: int | None = None
     name: str = ""
@@ -48,6 +60,10 @@ class Settings:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"timeout must be more than 0 seconds, got {self.timeout:g}")
+        for name in BUDGETS:
+            limit = getattr(self, name)
+            if limit is not None and not 0 < limit < math.inf:
+                raise ConfigError(f"{name} must be a number more than 0, got {limit:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +139,7 @@ def settle(layers: Layers, source: str, agent: str, kernel: Kernel) -> Settings:
         key: values[key]
         for key in (
             "task_ids", "group_size", "max_concurrent", "timeout", "isolate", "seed", "name", "variants",
-            "allowed_tools", "disallowed_tools",
+            "allowed_tools", "disallowed_tools", "prices", "cache", *BUDGETS,
         )
         if values.get(key) is not None
     }  # fmt: skip
