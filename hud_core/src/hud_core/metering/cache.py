@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,8 @@ class CallCache:
             draft.write_bytes(hashlib.sha256(answer).hexdigest().encode() + b"\n" + answer)
             draft.replace(path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
             self.warn("cannot be written", key, error.strerror)
 
     def warn(self, what: str, key: str, problem: str | None) -> None:
