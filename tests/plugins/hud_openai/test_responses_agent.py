@@ -323,14 +323,14 @@ async def test_roles_are_kept(endpoint: Endpoint, stub: ModuleType, toolbox: Too
             ToolResult(content=(TextContent(text="shot"), ImageContent(data=PNG), ImageContent(data=PNG))),
             [
                 {"type": "input_text", "text": "shot"},
-                *[{"type": "input_image", "image_url": f"data:image/png;base64,{PNG}", "detail": "auto"}] * 2,
+                *[{"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}] * 2,
             ],
         ),
         (
             ToolResult(content=(AudioContent(data=PNG),), isError=True),
             [
                 {"type": "input_text", "text": "[tool error]"},
-                {"type": "input_text", "text": "(a sound, wav; tools of this API can give none)"},
+                {"type": "input_text", "text": "[audio/wav, 9 bytes, not shown]"},
             ],
         ),
     ],
@@ -465,7 +465,7 @@ async def test_every_call_is_recorded_with_its_tokens(
     server = endpoint(stub.fail(500, retry_after_ms="1"), stub.respond(THOUGHT, stub.message("ok"), usage=usage))
     async with agent_of(server) as agent:
         await agent.run(ask("x"), toolbox())
-    [event] = recorder.pending
+    [event] = [event for event in recorder.pending if event.type == "model_called"]
     assert (event.model, event.text, event.reasoning) == ("stub-1", "ok", "let me count")
     assert (event.stop_reason, event.request_id, event.retries) == ("completed", "req-1", 1)
     counted = event.usage
@@ -578,25 +578,30 @@ def test_the_fingerprint_tells_settings_apart_and_holds_no_secret() -> None:
 
 
 async def test_failures_that_pass_are_tried_again(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
-    cut = stub.respond(stub.message("ok"))
-    cut.cut = True
-    busy = stub.respond(status="failed", error={"code": "server_error", "message": "oops"})
     server = endpoint(
-        stub.fail(429, retry_after="0.01"), stub.fail(429), stub.hang_up(), cut, busy, stub.respond(stub.message("ok"))
+        stub.fail(429, retry_after="0.01"), stub.fail(503, retry_after_ms="5"), stub.respond(stub.message("ok"))
     )
     async with agent_of(server) as agent:
         assert (await agent.run(ask("x"), toolbox())).text == "ok"
-    assert len(server.requests) == 6
-    assert {request.headers["x-stainless-retry-count"] for request in server.requests} == {"0"}
+    assert len(server.requests) == 3
 
 
 async def test_one_request_is_sent_for_one_try(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
-    for reply, overloaded in ((stub.fail(429), True), (stub.fail(500), False), (stub.hang_up(), False)):
+    cut = stub.respond(stub.message("ok"))
+    cut.cut = True
+    failed = stub.respond(status="failed", error={"code": "server_error", "message": "oops"})
+    for reply, overloaded in (
+        (stub.fail(429), True),
+        (stub.fail(500), False),
+        (stub.hang_up(), False),
+        (cut, False),
+        (failed, False),
+    ):
         server = endpoint(reply)
         async with agent_of(server, max_retries=0, overload_patience=0) as agent:
             with pytest.raises(ProviderError) as raised:
                 await agent.run(ask("x"), toolbox())
-        assert (raised.value.retry, raised.value.overloaded) == (True, overloaded)
+        assert (raised.value.retry, raised.value.overloaded, raised.value.retry_after) == (True, overloaded, None)
         assert len(server.requests) == 1
 
 

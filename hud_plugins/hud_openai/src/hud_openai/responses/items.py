@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from hud_core.agents.conversation import ModelTurn, ToolTurn
+from hud_core.environment.result_messages import ERROR, responses_item
 from hud_core.errors import AgentError
 from hud_core.model.content import AudioContent, ImageContent, TextContent
 
@@ -117,47 +117,27 @@ def _results(turn: ToolTurn, calls: dict[str, Wire]) -> Iterator[Wire]:
             yield _screenshot(call.name, asked, result)
             if result.text:
                 beside.append(
-                    {"type": "input_text", "text": f"From tool {call.name!r}, call {call.id}: {told(result)}"}
+                    {"type": "input_text", "text": f"From tool {call.name!r}, call {call.id}: {_told(result)}"}
                 )
         elif kind == "shell_call":
             yield {"type": "shell_call_output", "call_id": call.id, **_shell(asked, result)}
         elif kind == "apply_patch_call":
             yield {"type": "apply_patch_call_output", "call_id": call.id, **_patched(result)}
         else:
-            yield {"type": "function_call_output", "call_id": call.id, "output": _output(result)}
+            yield responses_item(call, result)
     if beside:
         yield {"role": "user", "content": beside}
 
 
-def _output(result: ToolResult) -> str | list[Wire]:
-    """Give text alone as text; with pictures or documents, all of it in its order."""
-    if all(isinstance(block, TextContent) for block in result.content):
-        return told(result)
-    parts = [_part(block) for block in result.content]
-    heard = [part if part["type"] != "input_audio" else _unheard(part) for part in parts]
-    return [{"type": "input_text", "text": "[tool error]"}, *heard] if result.is_error else heard
-
-
-def _unheard(part: Wire) -> Wire:
-    return {
-        "type": "input_text",
-        "text": f"(a sound, {part['input_audio']['format']}; tools of this API can give none)",
-    }
-
-
-def told(result: ToolResult) -> str:
-    """Give the text that says what a tool gave."""
-    text = result.text
-    if not text and result.structured_content is not None:
-        text = json.dumps(result.structured_content)
-    text = text or "(no output)"
-    return f"[tool error] {text}" if result.is_error else text
+def _told(result: ToolResult) -> str:
+    text = result.text or "(no output)"
+    return f"{ERROR}{text}" if result.is_error else text
 
 
 def _screenshot(name: str, asked: Wire, result: ToolResult) -> Wire:
     images = [block for block in result.content if isinstance(block, ImageContent)]
     if not images:
-        raise AgentError(f"tool {name!r} gave no screenshot, which is all that the model takes of it: {told(result)}")
+        raise AgentError(f"tool {name!r} gave no screenshot, which is all that the model takes of it: {_told(result)}")
     image = _data_url(images[-1].mime_type, images[-1].data)
     item = {"type": "computer_call_output", "call_id": asked["call_id"]}
     if checks := asked.get("pending_safety_checks"):
@@ -170,7 +150,7 @@ def _shell(asked: Wire, result: ToolResult) -> Wire:
     given = result.structured_content
     output = given.get("output") if isinstance(given, dict) else None
     if not (isinstance(output, list) and output and all(isinstance(chunk, dict) for chunk in output)):
-        text, code = told(result), int(result.is_error)
+        text, code = _told(result), int(result.is_error)
         streams = ("", text) if result.is_error else (text, "")
         output = [{"stdout": streams[0], "stderr": streams[1], "outcome": {"type": "exit", "exit_code": code}}]
     limit = asked.get("action", {}).get("max_output_length")

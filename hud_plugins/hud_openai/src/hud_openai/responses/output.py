@@ -50,13 +50,13 @@ def read_response(reply: Reply, conversation: Conversation, *, strict: frozenset
     output = [dict(item) for item in response["output"]]
     said = _Said.of(output)
     calls = tuple(_calls(output, _Offered.of(conversation, strict=strict)))
-    reason = (response.get("incomplete_details") or {}).get("reason")
-    cut_off = StopReason.TRUNCATED if response.get("status") == "incomplete" else None
+    reason: str = (response.get("incomplete_details") or {}).get("reason") or ""
+    cut_off = STOPS.get(reason, StopReason.TRUNCATED) if response.get("status") == "incomplete" else None
     return ModelTurn(
         text=said.text or said.refusal,
         reasoning=said.reasoning,
         calls=calls,
-        stop=StopReason.REFUSED if said.refusal else STOPS.get(reason, cut_off),
+        stop=StopReason.REFUSED if said.refusal else cut_off,
         citations=said.citations,
         raw={"id": response.get("id") or "", "output": output},
         model=response.get("model") or "",
