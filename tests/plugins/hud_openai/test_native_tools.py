@@ -14,7 +14,7 @@ from hud_core.environment.session import Toolbox
 from hud_core.errors import AgentError
 from hud_core.model.content import ImageContent, Message, Prompt, TextContent
 from hud_core.model.tools import Tool, ToolCall, ToolResult
-from hud_openai import OpenAIAgent, OperatorAgent
+from hud_openai import OpenAIAgent, OpenAIChatAgent, OperatorAgent
 
 PNG, LATER = (base64.b64encode(text).decode() for text in (b"a picture", b"a later one"))
 Endpoint = Callable[..., Any]
@@ -142,6 +142,23 @@ async def test_a_native_form_that_nobody_here_knows_is_a_function(endpoint: Endp
         await agent.run(ASK, Toolbox(desk))
     assert [offered["name"] for offered in server.bodies[0]["tools"]] == ["mind"]
     assert desk.called == [("my_tool", {"x": 1})]
+
+
+async def test_over_chat_a_model_s_own_computer_is_a_function(endpoint: Endpoint, stub: ModuleType) -> None:
+    def marked(name: str, kind: str, **form: Any) -> Tool:
+        return tool(name, "action", **{kind: {"api_type": "computer_use", "role": "computer", **form}})
+
+    desks = [
+        marked("openai_computer", "openai"),
+        marked("glm_computer", "openai_compatible", supported_models=["glm-*"]),
+        marked("qwen_computer", "openai_compatible", supported_models=["qwen*"], api_name="computer_use"),
+    ]
+    server = endpoint(stub.call(("computer_use", {"action": "click"})), stub.say("done"))
+    desk = Desk(desks, ToolResult())
+    async with OpenAIChatAgent.create(base_url=server.url, model="Qwen3-VL") as agent:
+        await agent.run(ASK, Toolbox(desk))
+    assert [offered["function"]["name"] for offered in server.bodies[0]["tools"]] == ["computer_use"]
+    assert desk.called == [("qwen_computer", {"action": "click"})]
 
 
 # --- tools that run at OpenAI's ---------------------------------------------------------------------------------------

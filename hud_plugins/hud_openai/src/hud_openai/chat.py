@@ -8,12 +8,13 @@ from hud_core import trace
 from hud_core.agents import ToolLoopAgent, schema_instruction
 from hud_openai.client import Endpoint, RejectedError, WithheldError
 from hud_openai.config import TRANSPORT, ChatConfig
-from hud_openai.messages import wire_messages, wire_tools
+from hud_openai.messages import offer_as_functions, wire_messages, wire_tools
 from hud_openai.replies import read_reply, withheld
 from hud_openai.schemas import AnswerForm, answer_form
 
 if TYPE_CHECKING:
     from hud_core.agents import BaseAgentConfig, Conversation, ModelTurn
+    from hud_core.environment.session import Toolbox
 
 ONLY_WITH_TOOLS = ("tool_choice", "parallel_tool_calls")
 """Settings that endpoints reject in a request without tools."""
@@ -34,12 +35,18 @@ class OpenAIChatAgent(ToolLoopAgent):
     """
 
     config_class: ClassVar[type[BaseAgentConfig]] = ChatConfig
+    agent_type: ClassVar[str] = "openai_compatible"
     config: ChatConfig
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._endpoint = Endpoint(self.config, "/chat/completions")
         self._rejects_schemas = False
+
+    async def prepare(self, conversation: Conversation, toolbox: Toolbox) -> Toolbox:
+        """Offer the tools that are marked as this model's own as functions of the name that it knows them by."""
+        offer_as_functions(conversation, conversation.native)
+        return toolbox
 
     async def respond(self, conversation: Conversation) -> ModelTurn:
         """Send the conversation, read the model's turn."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from hud_core.agents.conversation import ModelTurn, ToolTurn
 from hud_core.model.content import AudioContent, ImageContent, Message, TextContent
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hud_core.agents.conversation import Conversation
+    from hud_core.agents.native import NativeTool
     from hud_core.model.content import Content, ResourceContent
     from hud_core.model.tools import Tool, ToolResult
 
@@ -29,6 +32,14 @@ def wire_messages(conversation: Conversation, *, system: str) -> list[Wire]:
         else:
             messages.append(_message(turn))
     return messages
+
+
+def offer_as_functions(conversation: Conversation, forms: Sequence[NativeTool]) -> None:
+    """Take native tools out of an offer, and offer those that run here as functions instead."""
+    conversation.native = tuple(form for form in conversation.native if form not in forms)
+    conversation.tools += tuple(
+        evolve(form.tool, name=form.name) for form in forms if form.tool is not None and not form.hosted
+    )
 
 
 def wire_tools(tools: Sequence[Tool]) -> list[Wire]:

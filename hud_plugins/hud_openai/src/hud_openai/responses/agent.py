@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import attrs
-
 from hud_core import trace
 from hud_core.agents import ToolLoopAgent
 from hud_core.environment.session import Toolbox
 from hud_openai.client import Endpoint, RefusedError, WithheldError
 from hud_openai.config import TRANSPORT
+from hud_openai.messages import offer_as_functions
 from hud_openai.replies import withheld
 from hud_openai.responses.config import OpenAIConfig
 from hud_openai.responses.items import new_input, whole_input
@@ -62,9 +61,7 @@ class OpenAIAgent(ToolLoopAgent):
 
     async def prepare(self, conversation: Conversation, toolbox: Toolbox) -> Toolbox:
         """Offer tools that only bear the name of a native one as functions; see that a screen can be seen."""
-        odd = [form for form in conversation.native if not runs_natively(form)]
-        conversation.native = tuple(form for form in conversation.native if form not in odd)
-        conversation.tools += tuple(attrs.evolve(form.tool, name=form.name) for form in odd if form.tool is not None)
+        offer_as_functions(conversation, [form for form in conversation.native if not runs_natively(form)])
         screens = computers(conversation.native)
         return Toolbox(cast("Tools", Screened(toolbox, screens))) if screens else toolbox
 
