@@ -189,3 +189,21 @@ def test_too_few_tasks_say_so(write: Write, capsys: pytest.CaptureFixture[str]) 
     write("b", {"one": [1.0], "two": [1.0]})
     assert hud(["compare", "a", "b"]) == 0
     assert "with so few tasks, no difference can be told from chance" in capsys.readouterr().out
+
+
+def test_the_shell_completes_runs(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    write("before", LOW)
+    for words in (("compare", "be"), ("compare", "last", "be"), ("regrade", "be")):
+        assert hud(["__complete", *words]) == 0
+        assert capsys.readouterr().out == "before\n"
+
+
+def test_what_a_reader_should_know_of_a_side_is_noted(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    write("a", LOW, change=lambda record: replace(record, sees_solution=True))
+    write("b", HIGH)
+    directory = RunDirectory.reopen(RUNS / "b")
+    assert compared(capsys, "a", "b")["notes"] == [
+        "A was shown the solutions of the tasks, so it is no contestant",
+        "run b is still running",
+    ]
+    directory.close()

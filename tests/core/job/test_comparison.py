@@ -49,6 +49,12 @@ def test_many_tasks_are_permuted_at_random_and_end_near_the_truth() -> None:
     assert permutation_test(uneven) == pytest.approx(truth, abs=0.01)
 
 
+def test_very_many_tasks_are_compared_by_the_normal_theory() -> None:
+    values = [(-1) ** (number % 3) * (1 + number / 12_000) for number in range(12_000)]
+    z = abs(sum(values)) / sum(value**2 for value in values) ** 0.5
+    assert permutation_test(values) == pytest.approx(2 * stats.norm.sf(z))
+
+
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_mcnemar_is_the_exact_sign_test_of_scipy(one: int, other: int) -> None:
     expected = stats.binomtest(one, one + other).pvalue if one + other else 1.0

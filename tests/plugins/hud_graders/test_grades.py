@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import anyio
 import pytest
 
+import hud_graders
 from hud.native import Grade, Grader
 from hud_core import GraderError, SubScore
 
@@ -13,7 +15,7 @@ class Fixed(Grader):
     name = "Fixed"
 
     @classmethod
-    async def compute_score(cls, *, value: Any, **_: Any) -> Any:  # type: ignore[override]
+    async def compute_score(cls, *, value: Any, **_: Any) -> Any:
         return value
 
 
@@ -108,3 +110,20 @@ def test_any_and_all() -> None:
 async def test_a_grader_without_a_measure_says_so() -> None:
     with pytest.raises(NotImplementedError, match="Grader must implement compute_score"):
         await Grader.grade(1)
+
+
+NAMES = (
+    "Grade", "Grader", "BashGrader", "LLMJudgeGrader", "exact_match", "contains", "contains_any", "contains_all",
+    "numeric_match", "f1_score", "normalize",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_where_users_look_for_them(name: str) -> None:
+    found = [getattr(importlib.import_module(module), name) for module in ("hud.native", "hud.native.graders")]
+    assert found[0] is found[1] is getattr(hud_graders, name)
+
+
+def test_a_name_that_never_was_is_an_import_error() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'Nonsense'"):
+        exec("from hud.native import Nonsense")

@@ -56,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         check_same_tasks(first, second)
     rewards = ({task: [r.reward for r in rollouts] for task, rollouts in tasks.items()} for tasks in (first, second))
     found = compare_rewards(*rewards, alpha=arguments.alpha)
-    remarks = notes(first, second)
+    remarks = [
+        *notes(first, second),
+        *(remark for label, side in zip("AB", sides, strict=True) for remark in side.notes(label)),
+    ]
     if arguments.json:
         emit(json.dumps(_data(found, sides, remarks), indent=2))
     else:

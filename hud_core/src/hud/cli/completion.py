@@ -121,7 +121,7 @@ def _values(kernel: Kernel, action: argparse.Action) -> list[str]:
         return [str(choice) for choice in action.choices]
     if action.dest == "agent":
         return list(kernel.agents)
-    if action.dest in ("run", "resume"):
+    if action.dest in ("run", "resume", "first", "second"):
         from hud_core.job.directory import list_runs
 
         return ["last", *(path.name for path in list_runs())]

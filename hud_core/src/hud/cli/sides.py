@@ -40,6 +40,15 @@ class Side:
 
         return summary_of(self.rollouts, self.total)
 
+    def notes(self, label: str) -> Iterator[str]:
+        """Say what a reader should know of this side."""
+        from hud.cli.evaluate.resume import is_locked
+
+        if any(rollout.sees_solution for rollout in self.rollouts):
+            yield f"{label} was shown the solutions of the tasks, so it is no contestant"
+        if is_locked(self.directory):
+            yield f"run {self.run} is still running"
+
     def tasks(self) -> dict[str, list[Rollout]]:
         """Group the rollouts by task, under names that are the same in every run of the tasks.
 

@@ -13,7 +13,8 @@ from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.environment.signature import to_json_data
 from hud_core.errors import AgentError, BackendError, ConfigError, GraderError, Verdict, describe, verdict_for
 from hud_core.failures import place_of
-from hud_core.job.grading import grade_with, grading_with
+from hud_core.job.grading import grade_with
+from hud_core.kernel import current_kernel
 from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.events import Answered, Graded, LogLine, Prompted, RolloutStarted
 from hud_core.trace import current_recorder
@@ -237,11 +238,14 @@ class Attempt:
         if self.answer is None:
             msg = "there is no answer to grade"
             raise GraderError(msg)
-        with grading_with(self._kernel):
+        token = current_kernel.set(self._kernel)
+        try:
             if self._task.graders:
                 evaluation = await grade_with(self._task.graders, self._kernel, self.answer, self._live())
             else:
                 evaluation = await self._live().grade(self.answer)
+        finally:
+            current_kernel.reset(token)
         self.evaluation = evaluation
         self._recorder.add(Graded(rollout=self._recorder.rollout, evaluation=evaluation, time=time.time()))
         return evaluation

@@ -25,8 +25,8 @@ class Grader:
     """What the sub-score is called."""
 
     @classmethod
-    async def compute_score(cls, **parameters: Any) -> Score:
-        """Measure.
+    async def compute_score(cls, *_: Any, **parameters: Any) -> Score:
+        """Measure; name the parameters that you take, as ``cls, *, answer: str``.
 
         Returns:
             A number from 0 to 1, alone or with metadata.

@@ -38,7 +38,7 @@ class LLMJudgeGrader(Grader):
     name: ClassVar[str] = "LLMJudgeGrader"
 
     @classmethod
-    async def compute_score(  # type: ignore[override]  # the parameters are each grader's own
+    async def compute_score(
         cls,
         *,
         answer: object = "",

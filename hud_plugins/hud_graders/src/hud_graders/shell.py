@@ -136,7 +136,7 @@ class BashGrader(Grader):
     name: ClassVar[str] = "BashGrader"
 
     @classmethod
-    async def compute_score(  # type: ignore[override]  # the parameters are each grader's own
+    async def compute_score(
         cls, *, command: str, cwd: str | None = None, timeout_seconds: float | None = None
     ) -> Score:
         """Run the command.
