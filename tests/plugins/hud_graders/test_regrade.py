@@ -113,7 +113,7 @@ def test_the_new_run_is_read_and_compared_like_any_other(folder: Path, capsys: p
     assert told.count("grade\n  reward") == 1
     assert hud(["compare", "old", "new", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["notes"] == ["3 tasks were graded otherwise on the second side"]
+    assert found["notes"][0] == "3 tasks were graded otherwise on the second side"
     assert hud(["eval", "--resume", "new"]) == 2
 
 
@@ -190,6 +190,7 @@ def test_answers_that_a_judge_could_not_grade_get_their_score_later(
     assert hud(["eval", "tasks.json", "oracle", "--full", "-q", "-y", "--out", "down"]) == 0
     assert rewards("down") == {"twice-1": None, "twice-2": 1.0}
     found = regraded(capsys, "down", "--out", "up")
+    assert "sk-" not in "".join(file.read_text("utf-8") for file in Path("up").iterdir() if file.is_file())
     assert rewards("up") == {"twice-1": 1.0, "twice-2": 1.0}
     assert found["changed"] == [{"rollout": "twice-1/oracle/0", "old": None, "new": 1.0, "error": None}]
     events = list(read_events(Path("up"), "twice-1/oracle/0"))
@@ -207,3 +208,16 @@ def test_images_stay_where_the_trace_finds_them(folder: Path, capsys: pytest.Cap
     shutil.rmtree("old")
     assert Path("new/files/picture.png").read_bytes() == b"png"
     assert find_run("new") == Path("new")
+
+
+def test_a_key_in_a_judges_settings_is_not_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str], endpoint: Callable[..., Any], stub: ModuleType
+) -> None:
+    verdict = {"verdicts": [{"criterion": 1, "reason": "it is", "verdict": "met"}]}
+    endpoint(stub.say(json.dumps(verdict)))
+    judge = {"name": "llm_judge", "criteria": "is right", "model": "m", "settings": {"api_key": "sk-in-a-row"}}
+    regraded(capsys, "old", "--graders", json.dumps(judge), "--out", "new")
+    assert not [file for file in Path("new").iterdir() if file.is_file() and b"sk-" in file.read_bytes()]
+    assert regraded(capsys, "old", "--graders", json.dumps(judge), "--out", "new")["regraded"] == 3
+    judge["settings"] = {"api_key": "sk-another"}
+    assert hud(["regrade", "old", "--graders", json.dumps(judge), "--out", "new"]) == 2

@@ -15,6 +15,7 @@ from hud.cli.exits import Exit
 from hud.cli.records import contestant, forget_summary, job_data, job_of, run_name, summary_data, write_summary
 from hud.cli.runs import find
 from hud_core.errors import ConfigError, TaskDataError
+from hud_core.settings import mask
 
 if TYPE_CHECKING:
     import argparse
@@ -97,7 +98,8 @@ async def _regrade(old: Job, arguments: argparse.Namespace) -> tuple[list[Regrad
     plan = await _plan(old, rows, source, kernel)
     path = Path(arguments.out) if arguments.out else RUNS / new_job_id()
     digest = digest_graders([row for one in plan for row in one.graders or ()])
-    how = {"run": old.id, "graders": rows, "source": None if rows is not None else source, "digest": digest}
+    shown = None if rows is None else [mask(row) for row in rows]  # settings of a judge may hold a key
+    how = {"run": old.id, "graders": shown, "source": None if rows is not None else source, "digest": digest}
     directory = open_regraded(path, old.directory, {**manifest, "id": path.name}, how)
     forget_summary(path)
     done = read_scored(path)
