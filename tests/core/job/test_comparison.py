@@ -20,6 +20,7 @@ from hud_core.job.comparison import (
     sign_test,
 )
 
+pytestmark = pytest.mark.slow
 VALUES = st.lists(st.sampled_from([-1.0, -0.5, -1 / 3, 0.0, 0.25, 0.5, 1.0]), min_size=2, max_size=9)
 
 

@@ -10,6 +10,8 @@ import pytest
 from hud_core import Answer, Grader, Kernel
 from hud_core.testing import GraderContract, PluginContract
 
+pytestmark = pytest.mark.slow
+
 
 class TestPlugin(PluginContract):
     plugin = "hud_graders"
@@ -71,10 +73,6 @@ class TestJsonMatch(Named):
 class TestBash(Named):
     name = "bash"
     options: ClassVar[Mapping[str, Any]] = {"command": "grep -q 3"}
-
-
-class TestBashWithoutAFolder(TestBash):
-    """What cannot be measured: the contract grades with options that name a folder which is not there."""
 
     @pytest.fixture
     def unmeasurable(self, grader: Grader) -> Grader:

@@ -21,6 +21,7 @@ from hud_core.job.directory import read_events
 from hud_core.testing import GraderContract, ScriptedAgent
 from hud_graders.criteria import read_criteria
 
+pytestmark = pytest.mark.slow
 Endpoint = Callable[..., Any]
 env = Environment("essays")
 
