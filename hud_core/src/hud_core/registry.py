@@ -25,6 +25,8 @@ HOMES = {
     "claude": "hud-anthropic",
     "cli": "hud-cli-agent",
     "claude-*": "hud-anthropic",
+    "anthropic/claude-*": "hud-anthropic",
+    "*anthropic.claude-*": "hud-anthropic",
     "gemini-*": "hud-gemini",
     "gpt-*": "hud-openai",
     "chatgpt-*": "hud-openai",

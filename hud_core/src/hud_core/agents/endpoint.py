@@ -35,7 +35,8 @@ class ClientPerLoop(Generic[C]):
     """A client for each event loop that asks for one, closed with its loop, whoever forgot to: or by `aclose`.
 
     Args:
-        make: Makes a client, in the loop that it is for.
+        make: Makes a client, in the loop that it is for. It must not refer back to whoever holds this object: a cycle
+            is collected all at once, and its connections are lost before they are closed.
     """
 
     def __init__(self, make: Callable[[], C]) -> None:

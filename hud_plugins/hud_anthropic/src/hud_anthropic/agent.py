@@ -76,7 +76,7 @@ class ClaudeAgent(ToolLoopAgent):
         body = self._body(conversation, instruction)
         if offered.tools:
             body["tools"] = offered.tools
-            body |= self._tool_choice()
+            body |= self._tool_choice(has_computer=offered.has_computer)
         output = {"effort": config.effort, "format": form.output_format if form else None}
         if any(output.values()):
             body["output_config"] = {name: value for name, value in output.items() if value}
@@ -92,10 +92,10 @@ class ClaudeAgent(ToolLoopAgent):
         body = {name: value for name, value in fields.items() if value not in (None, "")}
         return {**body, "messages": wire_messages(conversation, citable=self._cites(conversation)), "stream": True}
 
-    def _tool_choice(self) -> dict[str, Any]:
+    def _tool_choice(self, *, has_computer: bool) -> dict[str, Any]:
         """Say which tools must be called, where that is not as the API has it by itself."""
-        choice = self.config.tool_choice
-        if not self.config.parallel_tool_calls and (choice or {}).get("type") != "none":
+        choice, parallel = self.config.tool_choice, self.config.parallel_tool_calls
+        if not (not has_computer if parallel is None else parallel) and (choice or {}).get("type") != "none":
             choice = {"type": "auto", **(choice or {}), "disable_parallel_tool_use": True}
         return {"tool_choice": choice} if choice else {}
 

@@ -13,6 +13,7 @@ knows only asyncio, so on trio it is the SDK's default client.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -68,7 +69,7 @@ class Endpoint:
         import anthropic  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
 
         self._config = config
-        self._clients = ClientPerLoop(self._make)
+        self._clients = ClientPerLoop(partial(_make, config))
 
     async def send(self, body: Mapping[str, Any], betas: Iterable[str]) -> Reply:
         """Send one request, read the message that is streamed back.
@@ -112,18 +113,6 @@ class Endpoint:
             options={"headers": headers, "max_retries": 0},
             content=msgspec.json.encode(body) if is_plain else None,
             body=None if is_plain else dict(body),
-        )
-
-    def _make(self) -> AsyncAnthropic:
-        import anthropic
-
-        config = self._config
-        is_asyncio = sniffio.current_async_library() == "asyncio"
-        return anthropic.AsyncAnthropic(
-            base_url=config.base_url,
-            api_key=config.api_key or "none",
-            timeout=anthropic.not_given if config.timeout is None else config.timeout,
-            http_client=anthropic.DefaultAioHttpClient() if is_asyncio else anthropic.DefaultAsyncHttpxClient(),
         )
 
     # --- what errors mean ---------------------------------------------------------------------------------------------
@@ -185,6 +174,19 @@ class Endpoint:
         for secret in (own, *self._config.extra_headers.values()):
             text = text.replace(secret, "***") if secret else text
         return text
+
+
+def _make(config: ClaudeConfig) -> AsyncAnthropic:
+    """Make a client. No method: what refers to its endpoint would keep the connections of a forgotten agent open."""
+    import anthropic
+
+    is_asyncio = sniffio.current_async_library() == "asyncio"
+    return anthropic.AsyncAnthropic(
+        base_url=config.base_url,
+        api_key=config.api_key or "none",
+        timeout=anthropic.not_given if config.timeout is None else config.timeout,
+        http_client=anthropic.DefaultAioHttpClient() if is_asyncio else anthropic.DefaultAsyncHttpxClient(),
+    )
 
 
 async def _read(stream: AsyncStream[object]) -> Reader:

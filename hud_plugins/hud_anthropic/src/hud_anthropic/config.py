@@ -120,8 +120,8 @@ class ClaudeConfig(BaseAgentConfig):
     """How much the model puts into an answer, where it can be told."""
     tool_choice: dict[str, Any] | None = field(default=None, converter=_tool_choice, validator=[must_be(dict), _typed])
     """``"auto"``, ``"any"``, ``"none"``, the name of a tool, or the API's own form."""
-    parallel_tool_calls: bool = field(default=True, validator=must_be(bool))
-    """Whether one turn may call several tools."""
+    parallel_tool_calls: bool | None = field(default=None, validator=must_be(bool))
+    """Whether one turn may call several tools; by default if it operates no computer, whose actions have an order."""
     use_computer_beta: bool = field(default=True, validator=must_be(bool))
     """Whether a computer tool is offered in Anthropic's own form, which is a beta; else as an ordinary tool."""
     citations: bool = field(default=False, validator=must_be(bool))
@@ -173,12 +173,17 @@ class ClaudeConfig(BaseAgentConfig):
                 "claude needs a key: set ANTHROPIC_API_KEY, or give api_key='...', or model_client=... (for Bedrock or "
                 "Vertex, or a client of your own); for a gateway without keys give validate_api_key=False"
             )
-        budget = (self.thinking or {}).get("budget_tokens", LEAST_THINKING)
-        is_of_turn = any(beta.startswith(INTERLEAVED) for beta in self.betas)
-        if budget < LEAST_THINKING or (budget >= self.max_tokens and self.thinking and not is_of_turn):
+        self._check_budget()
+
+    def _check_budget(self) -> None:
+        budget = (self.thinking or {}).get("budget_tokens")
+        if budget is None:
+            return
+        most = float("inf") if any(beta.startswith(INTERLEAVED) for beta in self.betas) else self.max_tokens
+        if not isinstance(budget, int) or not LEAST_THINKING <= budget < most:
             raise ConfigError(
                 f"setting 'thinking' must be a budget of at least {LEAST_THINKING} tokens and less than max_tokens="
-                f"{self.max_tokens}, got {budget}"
+                f"{self.max_tokens}, got {budget!r}"
             )
 
     def described(self) -> dict[str, Any]:

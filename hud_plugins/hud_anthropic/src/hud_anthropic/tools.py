@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from hud_core.agents.native import NativeTool
+from hud_core.agents.native import NativeTool, is_computer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,6 +78,7 @@ class Offered:
             elif form.tool is not None:
                 functions.append(function_tool(evolve(form.tool, name=form.name)))
         self.tools = [*native, *functions]
+        self.has_computer = any(is_computer(form.tool) for form in conversation.native if form.tool is not None)
 
 
 def function_tool(tool: Tool) -> Wire:
