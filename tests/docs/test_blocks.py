@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
-from stub_endpoint import StubEndpoint, say
+from stub_endpoint import Reply, StubEndpoint, say
 
 ROOT = Path(__file__).parents[2]
 LETTER_COUNTER = ROOT / "docs" / "tutorial" / "letter_counter"
@@ -28,8 +28,9 @@ PARSE: dict[str, Callable[[str], object]] = {
 
 @pytest.fixture(scope="session")
 def model_server() -> Iterator[str]:
-    """A model endpoint that always answers with a 3, for pages that need one."""
-    with StubEndpoint(say("3")) as endpoint:
+    """A model endpoint that always answers with a 3, for pages that need one, in the form that it is asked in."""
+    gemini = Reply({"candidates": [{"content": {"role": "model", "parts": [{"text": "3"}]}, "finishReason": "STOP"}]})
+    with StubEndpoint(lambda request: gemini if request.path.endswith(":generateContent") else say("3")) as endpoint:
         yield endpoint.url
 
 
@@ -37,6 +38,7 @@ def environ(home: Path, model_server: str) -> dict[str, str]:
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     terminal = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     model = {"OPENAI_BASE_URL": model_server, "OPENAI_API_KEY": "sk-not-a-key"}
+    model |= {"GOOGLE_GEMINI_BASE_URL": model_server.removesuffix("/v1"), "GEMINI_API_KEY": "not-a-key"}
     outside = {name: value for name, value in os.environ.items() if not name.startswith("HUD_")}
     return {**outside, "HOME": str(home), "PATH": commands, **terminal, **model}
 

@@ -33,7 +33,7 @@ def call(*calls: tuple[str, Any], ids: bool = False, text: str = "") -> Reply:
     parts: list[dict[str, Any]] = [{"text": text}] if text else []
     for place, (name, args) in enumerate(calls):
         known = {"id": f"fc-{place}"} if ids else {}
-        signed = {} if place else {"thoughtSignature": "c2lnbmVk+/=="}
+        signed = {} if place else {"thoughtSignature": "c2lnbmVk+w=="}
         parts.append({"functionCall": {"name": name, "args": args, **known}, **signed})
     return answer(parts)
 

@@ -60,7 +60,7 @@ async def test_a_whole_conversation(endpoint: Endpoint, stub: ModuleType, toolbo
         "parts": [
             {
                 "functionCall": {"name": "count_letter", "args": {"text": "strawberry", "letter": "r"}},
-                "thoughtSignature": "c2lnbmVk+/==",
+                "thoughtSignature": "c2lnbmVk+w==",
             }
         ],
     }
