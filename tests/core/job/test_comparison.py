@@ -21,7 +21,8 @@ from hud_core.job.comparison import (
 )
 
 pytestmark = pytest.mark.slow
-VALUES = st.lists(st.sampled_from([-1.0, -0.5, -1 / 3, 0.0, 0.25, 0.5, 1.0]), min_size=2, max_size=9)
+# Halves and quarters: their sums are exact, and scipy calls a sum that differs by a rounding error another one.
+VALUES = st.lists(st.sampled_from([-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]), min_size=2, max_size=9)
 
 
 def scipy_permutation(values: list[float]) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from hud_core import trace
 from hud_core.environment.session import Toolbox
@@ -91,7 +92,8 @@ async def test_a_call_is_on_record(endpoint: Endpoint, stub: ModuleType, toolbox
     [event] = [event for event in recorder.pending if event.type == "model_called"]
     assert (event.model, event.request_id, event.stop_reason) == ("stub-1", "resp-1", "STOP")
     assert (event.text, event.reasoning) == ("3!", "hm, ")
-    assert event.usage == Usage(calls=1, input_tokens=107, output_tokens=25, cached_tokens=60, reasoning_tokens=20)
+    counted = Usage(calls=1, input_tokens=107, output_tokens=25, cached_tokens=60, reasoning_tokens=20)
+    assert replace(event.usage, cost=None) == counted
 
 
 async def test_calls_of_one_turn_run_at_once_and_are_told_in_one_turn_in_their_order(
