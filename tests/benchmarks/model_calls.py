@@ -1,12 +1,14 @@
-"""A1: agents that make 20 model calls each at 200 ms, and what one call costs, through the SDK and over real sockets.
+"""What calls of models cost: time and CPU (A1), memory while they wait (A2), and an endpoint that refuses (A3).
 
-The endpoint is a process of its own, so that only the agents' CPU counts. The limit is the same conversations by the
-SDK's own method in a bare loop.
+The endpoint is a process of its own, so that only the agents' CPU counts. The limit of A1 is the same conversations by
+the SDK's own method in a bare loop; that of A3 is the time that the answers and the waits which the endpoint asked for
+take by themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
+import resource
 import subprocess
 import sys
 import time
@@ -16,44 +18,61 @@ from pathlib import Path
 import anyio
 from letters import Row, show
 
+import hud_local
+import hud_openai
+from hud_core import Environment, Job, Kernel, run
 from hud_core.environment.session import Toolbox
 from hud_core.environment.tools import LocalTools, ToolFunction
 from hud_core.model.content import Message, Prompt, TextContent
+from hud_core.model.events import ModelCalled
+from hud_core.testing import MemorySink
 from hud_openai import OpenAIChatAgent
 
 STUB = Path(__file__).parents[1] / "plugins" / "hud_openai" / "stub_endpoint.py"
 CALLS = 20
 LATENCY = 0.2
+REFUSED = 0.3
 PROMPT = Prompt(messages=(Message(content=(TextContent(text="go on"),)),))
 
+env = Environment("talk")
 
+
+@env.tool(blocking=False)
 def echo(text: str) -> str:
     """Say a text again."""
     return text
 
 
-def measure(agents: int = 100) -> list[Row]:
-    """Measure the agents, and the same conversations by the SDK alone."""
-    with endpoint(LATENCY) as url:
-        slowdown, cpu = anyio.run(_timed, _ours(url), agents)
-        sdk_slowdown, sdk_cpu = anyio.run(_timed, _sdk(url), agents)
+@env.scenario()
+async def talk():
+    answer = yield "go on"
+    yield float(answer == "done")
+
+
+def measure() -> list[Row]:
+    """Measure every row of this module."""
+    if len(sys.argv) > 1:  # memory is measured in a process of its own
+        print(anyio.run(_memory, int(sys.argv[1])))
+        sys.exit()
+    with endpoint("--delay", str(LATENCY), "--turns", str(CALLS)) as url:
+        slowdown, cpu = anyio.run(_timed, _ours(url), 100)
+        sdk_slowdown, sdk_cpu = anyio.run(_timed, _sdk(url), 100)
+        many_slowdown, many_cpu = anyio.run(_timed, _ours(url), 1_000)
+    what = f"agents with {CALLS} model calls: time over the ideal"
     return [
-        Row("A1", "CPU of a model call", cpu, "ms", 0.9, sdk_cpu),
-        Row(
-            "A1",
-            f"time of {agents} agents with {CALLS} model calls, over the ideal",
-            slowdown,
-            "",
-            1 / 0.9,
-            sdk_slowdown,
-        ),
+        Row("A1", "CPU of a model call, 100 agents", cpu, "ms", 0.9, sdk_cpu),
+        Row("A1", f"100 {what}", slowdown, "x", 1 / 0.9, sdk_slowdown),
+        Row("A1", "CPU of a model call, 1,000 agents", many_cpu, "ms", 0.9),
+        Row("A1", f"1,000 {what}", many_slowdown, "x", 1 / 0.8),
+        Row("A2", "memory of a rollout that waits for an answer, 1,000 live", _memory_of(1_000), "KB", 100),
+        Row("A3", "100 agents, 30 % of calls refused: time over that of answers and waits", refused(100), "x", 1 / 0.8),
     ]
 
 
 @contextlib.contextmanager
-def endpoint(latency: float) -> Iterator[str]:
+def endpoint(*options: str) -> Iterator[str]:
     """Run the stub endpoint in a process of its own."""
-    command = [sys.executable, str(STUB), "--delay", str(latency), "--turns", str(CALLS)]
+    command = [sys.executable, str(STUB), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -61,6 +80,8 @@ def endpoint(latency: float) -> Iterator[str]:
         finally:
             process.kill()
 
+
+# --- A1: time and CPU -------------------------------------------------------------------------------------------------
 
 Attempt = Callable[[], Awaitable[object]]
 
@@ -101,6 +122,7 @@ async def _sdk(url: str) -> AsyncIterator[Attempt]:
 
 async def _timed(opened: contextlib.AbstractAsyncContextManager[Attempt], agents: int) -> tuple[float, float]:
     """Run the attempts at once; give the time over the ideal one, and the CPU milliseconds of one call."""
+    _allow_files()
     async with opened as attempt:
         await attempt()  # imports, and the first connection
         wall, cpu = time.perf_counter(), time.process_time()
@@ -109,6 +131,66 @@ async def _timed(opened: contextlib.AbstractAsyncContextManager[Attempt], agents
                 tasks.start_soon(attempt)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     return wall / (CALLS * LATENCY), cpu / (agents * CALLS) * 1e3
+
+
+def _allow_files() -> None:
+    """Allow as many open sockets as the machine does."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+# --- whole jobs -------------------------------------------------------------------------------------------------------
+
+
+def _job(url: str, rollouts: int, **options: object) -> Awaitable[Job]:
+    return run(
+        [talk.task() for _ in range(rollouts)],
+        "openai_compatible",
+        agent_options={"base_url": url, "model": "m"},
+        kernel=Kernel(plugins=[hud_local, hud_openai], autoload=False),
+        max_concurrent=rollouts,
+        max_steps=CALLS,
+        save=False,
+        **options,
+    )
+
+
+def _memory_of(rollouts: int) -> float:
+    return float(subprocess.check_output([sys.executable, __file__, str(rollouts)]))
+
+
+async def _memory(rollouts: int) -> float:
+    """Kilobytes of one of many rollouts, each of which waits for an answer."""
+    import gc
+
+    _allow_files()
+    with endpoint("--delay", "0", "--turns", "2") as quick, endpoint("--delay", "600") as silent:
+        await _job(quick, 10)  # imports
+        gc.collect()
+        before = _resident()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_job, silent, rollouts)
+            await anyio.sleep(10)
+            gc.collect()
+            used = (_resident() - before) / rollouts / 1000
+            tasks.cancel_scope.cancel()
+    return used
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def refused(agents: int) -> float:
+    """Run a job against an endpoint that refuses; give its agents' time over that of the answers and waits alone."""
+    sink = MemorySink()
+    with endpoint("--delay", str(LATENCY), "--turns", str(CALLS), "--refused", str(REFUSED)) as url:
+        anyio.run(lambda: _job(url, 1))  # imports
+        job = anyio.run(lambda: _job(url, agents, sinks=[sink]))
+    assert job.reward == job.coverage == 1.0
+    calls = [event for event in sink.events if isinstance(event, ModelCalled)]
+    ideal = len(calls) * LATENCY + sum(call.retries for call in calls)
+    return sum(rollout.seconds for rollout in job) / ideal
 
 
 if __name__ == "__main__":

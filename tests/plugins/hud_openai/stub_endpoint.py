@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -194,12 +195,18 @@ def _encode(reply: Reply) -> bytes:
     return f"HTTP/1.1 {reply.status} Stub\r\n{lines}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def converse(delay: float, turns: int) -> Script:
-    """Answer a conversation in that many turns, each after a delay: tool calls, then text."""
-    more, last = call(("echo", {"text": "on"})), say("done")
+def converse(delay: float, turns: int, refused: float = 0.0) -> Script:
+    """Answer a conversation in that many turns, each after a delay: tool calls, then text.
+
+    A share of the requests is refused at once instead, at random, with 429 and a ``Retry-After`` of a second.
+    """
+    more, last, full = call(("echo", {"text": "on"})), say("done"), fail(429, "slow down", retry_after="1")
     more.delay = last.delay = delay
+    chance = random.Random(0)
 
     def decide(request: Request) -> Reply:
+        if chance.random() < refused:
+            return full
         said = sum(message["role"] == "assistant" for message in request.body["messages"])
         return more if said + 1 < turns else last
 
@@ -217,8 +224,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--delay", type=float, default=0.2)
     parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument("--refused", type=float, default=0.0)
     arguments = parser.parse_args()
-    endpoint = StubEndpoint(converse(arguments.delay, arguments.turns))
+    endpoint = StubEndpoint(converse(arguments.delay, arguments.turns, arguments.refused))
     endpoint.requests = _Forgetful()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(endpoint.serve(lambda: print(endpoint.url, flush=True)))

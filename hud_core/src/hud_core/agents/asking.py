@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from hud_core import trace
 from hud_core.agents.conversation import MalformedCall, ModelTurn, ToolTurn
 from hud_core.metering.calls import send
-from hud_core.metering.meter import JobMeter, Meter, RolloutMeter
 from hud_core.metering.retrying import Endurance
 from hud_core.model.content import ImageContent, TextContent
 from hud_core.model.rollout import NO_USAGE, Usage
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from hud_core.agents.loop import ToolLoopAgent
     from hud_core.metering.budget import Hold
     from hud_core.metering.cache import CallCache
+    from hud_core.metering.meter import RolloutMeter
     from hud_core.model.content import Content
 
 FORMAT = 1
@@ -59,8 +59,8 @@ async def ask(agent: ToolLoopAgent, conversation: Conversation) -> Asked:
     """
     recorder = trace.current_recorder.get()
     meter = recorder.meter if recorder is not None else None
-    if meter is None:  # outside a job nothing limits a call, and none knows of another
-        meter = JobMeter(Meter()).rollout()
+    if meter is None:
+        meter = agent.own_meter.rollout()
     cache = meter.job.cache
     if cache is None:
         return await _ask(agent, conversation, meter)

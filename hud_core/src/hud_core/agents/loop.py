@@ -19,6 +19,7 @@ from hud_core.environment.calls import MalformedCall, portable_tools
 from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.errors import AgentError, ConfigError, ContextOverflowError
 from hud_core.interfaces import Agent
+from hud_core.metering.meter import JobMeter, Meter
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.tools import ToolCall, ToolResult
@@ -76,6 +77,8 @@ class ToolLoopAgent(Agent):
         self.config: BaseAgentConfig = self.config_class.from_options(options)
         self.name: str = self.name or self.config.model or ""
         self.wants_setup_output = self.config.append_setup_output
+        self.own_meter: JobMeter = JobMeter(Meter())
+        """What calls outside a job go through."""
 
     @classmethod
     def create(cls, **options: Any) -> Self:
