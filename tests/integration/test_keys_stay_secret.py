@@ -16,6 +16,7 @@ import pytest
 
 KEY = "planted-7f3a2c91d-key"
 VARIABLES = {
+    "openai": "OPENAI_API_KEY",
     "openai_compatible": "OPENAI_API_KEY",
     "openai": "OPENAI_API_KEY",
     "claude": "ANTHROPIC_API_KEY",

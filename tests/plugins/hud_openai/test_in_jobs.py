@@ -64,6 +64,20 @@ async def test_a_typed_answer_is_graded_as_its_type(endpoint: Endpoint, stub: Mo
     assert server.bodies[0]["response_format"]["json_schema"]["strict"] is True
 
 
+async def test_a_model_of_openai_is_found_by_its_name(
+    endpoint: Endpoint, stub: ModuleType, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = stub.function("count_letter", {"text": "strawberry", "letter": "r"})
+    server = endpoint(
+        stub.respond(call), stub.respond(stub.message("3")), stub.respond(stub.message('{"x": 3, "y": 4}'))
+    )
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    tasks = [count.task(word="strawberry", letter="r"), where.task()]
+    job = await run(tasks, "gpt-5.4", kernel=kernel, max_concurrent=1, save=False)
+    assert [rollout.reward for rollout in job] == [1.0, 1.0]
+    assert [body["model"] for body in server.bodies] == ["gpt-5.4"] * 3
+
+
 async def test_how_rollouts_end(endpoint: Endpoint, stub: ModuleType, kernel: Kernel) -> None:
     cases = [
         (stub.say("3"), 1.0, StopReason.ANSWERED, None),

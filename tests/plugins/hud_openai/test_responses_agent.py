@@ -650,6 +650,18 @@ async def test_answers_that_are_none(
     assert raised.value.overloaded is (said == "failed: slow")
 
 
+async def test_no_error_repeats_the_key(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
+    said = {"code": "server_error", "message": "the key sk-planted is odd"}
+    for reply in (stub.fail(401, said["message"]), stub.respond(status="failed", error=said)):
+        server = endpoint(reply)
+        client = openai.AsyncOpenAI(base_url=server.url, api_key="sk-planted")
+        for options in ({"base_url": server.url, "api_key": "sk-planted"}, {"openai_client": client}):
+            async with OpenAIAgent.create(**options, max_retries=0) as agent:
+                with pytest.raises(ProviderError, match=r"the key \*\*\* is odd"):
+                    await agent.run(ask("x"), toolbox())
+        await client.close()
+
+
 async def test_cancelling_a_request_ends_it_and_the_agent_works_on(
     endpoint: Endpoint, stub: ModuleType, toolbox: Tools
 ) -> None:
