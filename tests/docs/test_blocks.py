@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
-from stub_endpoint import Reply, StubEndpoint, say
+from stub_endpoint import Reply, Request, StubEndpoint, speak
 
 ROOT = Path(__file__).parents[2]
 LETTER_COUNTER = ROOT / "docs" / "tutorial" / "letter_counter"
@@ -30,7 +30,11 @@ PARSE: dict[str, Callable[[str], object]] = {
 def model_server() -> Iterator[str]:
     """A model endpoint that always answers with a 3, for pages that need one, in the form that it is asked in."""
     gemini = Reply({"candidates": [{"content": {"role": "model", "parts": [{"text": "3"}]}, "finishReason": "STOP"}]})
-    with StubEndpoint(lambda request: gemini if request.path.endswith(":generateContent") else say("3")) as endpoint:
+
+    def answer(request: Request) -> Reply:
+        return gemini if request.path.endswith(":generateContent") else speak("3")(request)
+
+    with StubEndpoint(answer) as endpoint:
         yield endpoint.url
 
 

@@ -195,6 +195,11 @@ def _encode(reply: Reply) -> bytes:
     return f"HTTP/1.1 {reply.status} Stub\r\n{lines}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
+def speak(text: str) -> Script:
+    """Answer with a text, on the API that is asked."""
+    return lambda request: respond(message(text)) if request.path.endswith("/responses") else say(text)
+
+
 def converse(delay: float, turns: int, refused: float = 0.0) -> Script:
     """Answer a conversation in that many turns, each after a delay: tool calls, then text.
 
