@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hud_core.agents import ToolLoopAgent
     from hud_core.environment.connections import Connection
     from hud_core.environment.environment import Environment
-    from hud_core.environment.joined import ConflictResolution
+    from hud_core.environment.routing import ConflictResolution
     from hud_core.environment.scenario import ScenarioHandle
     from hud_core.environment.session import Session, Toolbox
     from hud_core.errors import (
@@ -77,7 +77,7 @@ _HOMES = {
     "agents": ("ToolLoopAgent",),
     "environment.connections": ("Connection",),
     "environment.environment": ("Environment",),
-    "environment.joined": ("ConflictResolution",),
+    "environment.routing": ("ConflictResolution",),
     "environment.scenario": ("ScenarioHandle",),
     "environment.session": ("Session", "Toolbox"),
     "errors": (

@@ -28,8 +28,8 @@ from hud_core import (
     evaluate,
     run,
 )
-from hud_core.environment.joined import Route, Source, routed
 from hud_core.environment.opening import Connected
+from hud_core.environment.routing import TOOLS, Route, routed
 from hud_core.job.fingerprint import Fingerprints
 from hud_core.model.tools import Tool, ToolCall
 from hud_core.testing import ScriptedAgent
@@ -245,16 +245,14 @@ OFFERS = st.dictionaries(st.sampled_from(["one", "two", "three 3"]), st.sets(NAM
 def test_names_are_given_once_and_lead_where_they_say(
     offers: dict[str, set[str]], local: set[str], strategy: ConflictResolution
 ) -> None:
-    sources = [Source(Connection(name=name, ref=EnvRef(name)), Server()) for name in offers]
-    for source in sources:
-        source.routes = [Route(source.name, Tool(name=name), name) for name in sorted(offers[source.name])]
+    claims = [Route(source, Tool(name=name), name) for source, names in offers.items() for name in sorted(names)]
     try:
-        routes = routed(local, sources, strategy)
+        routes = routed(TOOLS, local, claims, strategy)
     except ConfigError:
         assert strategy in ("prefix", "error")
         return
     assert not routes.keys() & local
-    assert all(route.tool.name == name and route.remote in offers[route.source] for name, route in routes.items())
+    assert all(route.item.name == name and route.remote in offers[route.source] for name, route in routes.items())
     assert all(name.startswith("_") == route.remote.startswith("_") for name, route in routes.items())
     offered = {(source, name) for source, names in offers.items() for name in names}
     reached = {(route.source, route.remote) for route in routes.values()}

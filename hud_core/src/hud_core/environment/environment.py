@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 import anyio
 
 from hud_core.environment.connections import Connection, Connects
-from hud_core.environment.joined import ConflictResolution
 from hud_core.environment.live import LiveSession
 from hud_core.environment.mocks import Mocks
 from hud_core.environment.offers import OffersTools
+from hud_core.environment.routing import ConflictResolution
 from hud_core.environment.scenario import ScenarioHandle, read_options
 from hud_core.environment.serving import Serves
 from hud_core.environment.tools import LocalTools, ToolFunction, check_options, current_tools
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from types import FrameType, TracebackType
 
+    from hud_core.environment.publications import Publications
     from hud_core.environment.session import Tools
     from hud_core.model.tools import Tool, ToolCall, ToolResult
 
@@ -59,6 +60,8 @@ class Environment(Connects, Mocks, OffersTools, Serves):
         self.connections: dict[str, Connection] = {}
         self.on_initialize: list[Callable[..., Any]] = []
         self.on_shutdown: list[Callable[..., Any]] = []
+        self.published: Publications | None = None
+        """What `resource` and `prompt` declare; None where nothing is declared."""
         self._entered: list[LiveSession] = []
         self._open: list[tuple[int, AsyncExitStack]] = []
         self.unmock()
@@ -210,7 +213,9 @@ class Environment(Connects, Mocks, OffersTools, Serves):
         current = current_tools.get()
         if current is not None and not (isinstance(current, LocalTools) and not current.serves(self.tool_functions)):
             return current
-        return self._entered[-1].tools if self._entered else LocalTools(self.tool_functions, self._by_hand)
+        if self._entered:
+            return self._entered[-1].tools
+        return LocalTools(self.tool_functions, self._by_hand, self.published)
 
     async def __aenter__(self) -> Self:
         """Initialise the environment and open its connections, for code that calls its tools by hand.

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from copy import deepcopy
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import anyio
 from attrs import evolve
 
 from hud_core.environment.connections import LOCAL
+from hud_core.environment.publications import JoinedPublications, source_of
+from hud_core.environment.routing import TOOLS, ConflictResolution, Route, routed
 from hud_core.environment.session import unknown_text, unknown_tool
-from hud_core.environment.tools import LocalTools, hidden_by
+from hud_core.environment.tools import LocalTools, current_tools, hidden_by
 from hud_core.errors import BackendError, ConfigError, closest, describe
 from hud_core.model.tools import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from hud_core.environment.connections import Connection
     from hud_core.environment.mocks import MockRun
+    from hud_core.environment.publications import Publications
+    from hud_core.environment.publications import Source as PublicationSource
     from hud_core.environment.scenario import ScenarioOptions
     from hud_core.environment.session import Told, Tools
     from hud_core.environment.tools import ToolFunction
@@ -29,30 +30,6 @@ if TYPE_CHECKING:
 
 HARNESS = "_hud_"
 """How the tools begin that are the harness's; what a connection calls so is not taken."""
-
-
-class ConflictResolution(StrEnum):
-    """What to do when two connections offer a tool of one name. The environment's own tools win over all of them."""
-
-    PREFIX = "prefix"
-    """Each of them is called ``{connection}_{tool}``; so is one that has the name of a tool of the environment."""
-    FIRST_WINS = "first_wins"
-    """That of the connection which was declared first."""
-    LAST_WINS = "last_wins"
-    """That of the connection which was declared last."""
-    ERROR = "error"
-    """The session is not opened."""
-
-
-class Route(NamedTuple):
-    """A connected tool, and where a call of it goes."""
-
-    source: str
-    """The connection."""
-    tool: Tool
-    """The tool as agents see it."""
-    remote: str
-    """Its name there."""
 
 
 class Source:
@@ -68,12 +45,15 @@ class Source:
         self.call: Callable[[ToolCall], Awaitable[ToolResult]] = lambda call: tools.call_tool(call)  # noqa: PLW0108  as said
         self.offered: frozenset[str] = frozenset()
         """The names of all the tools there are, taken or not."""
-        self.routes: list[Route] = []
+        self.routes: list[Route[Tool]] = []
         """Those that are taken."""
         self._list: Callable[[], Awaitable[Sequence[Tool]]] = lambda: tools.list_tools()  # noqa: PLW0108  as above
         self._now: Callable[[], int | None] = lambda: getattr(tools, "revision", None)
         self.follow: Callable[[Told], None] = lambda told: getattr(tools, "follow", _follow_nothing)(told)  # noqa: PLW0108  as above
         """Has a function called when one of the lists there changes."""
+        publications = getattr(tools, "publications", None)
+        self.published: PublicationSource | None = None if publications is None else source_of(connection, publications)
+        """What the connection publishes beside its tools."""
         self._include = connection.include
         self._exclude = connection.exclude or frozenset()
         self._prefix = f"{connection.prefix}_" if connection.prefix else ""
@@ -141,6 +121,7 @@ class JoinedTools(LocalTools):
         sources: Those of its connections.
         strategy: What to do where two connections offer a tool of one name.
         mocks: Results that tools give instead of running.
+        own: The environment's own prompts and resources.
     """
 
     __slots__ = ("_options", "_routes", "_sources", "_strategy")
@@ -151,11 +132,13 @@ class JoinedTools(LocalTools):
         sources: Iterable[Source],
         strategy: ConflictResolution,
         mocks: MockRun | None = None,
+        own: Publications | None = None,
     ) -> None:
-        super().__init__(functions, mocks)
         self._sources = {source.name: source for source in sources}
+        published = [source.published for source in self._sources.values() if source.published is not None]
+        super().__init__(functions, mocks, JoinedPublications(own, published, strategy, self._hidden_sources))
         self._strategy = strategy
-        self._routes: dict[str, Route] = {}
+        self._routes: dict[str, Route[Tool]] = {}
         self._options: ScenarioOptions | None = None
 
     async def read(self) -> None:
@@ -183,8 +166,11 @@ class JoinedTools(LocalTools):
                 reading.start_soon(read, source)
         if failures:
             raise failures[0]
-        self._routes = routed(self._functions, list(self._sources.values()), self._strategy)
+        self._routes = routed(TOOLS, self._functions, self._offered(), self._strategy)
         self.hide(self._options)
+
+    def _offered(self) -> Iterator[Route[Tool]]:
+        return (route for source in self._sources.values() for route in source.routes)
 
     def check_names(self, connections: Iterable[Connection]) -> None:
         """See that the tools exist which connections include or exclude, and mocks name.
@@ -210,9 +196,13 @@ class JoinedTools(LocalTools):
         sources = {name: route.source for name, route in self._routes.items()}
         self._hidden = hidden_by(options, {**sources, **dict.fromkeys(self._functions, LOCAL)})
 
+    def _hidden_sources(self) -> Collection[str]:
+        """Name the connections that are hidden from whoever is asking; none is from this session's own code."""
+        return () if self._options is None or current_tools.get() is self else self._options.exclude_sources
+
     def known(self) -> list[Tool]:
         """Give the tools that the running scenario shows, as the connections listed them last."""
-        joined = [route.tool for name, route in self._routes.items() if name not in self._hidden]
+        joined = [route.item for name, route in self._routes.items() if name not in self._hidden]
         return super().known() + joined
 
     async def list_tools(self) -> Sequence[Tool]:
@@ -247,7 +237,7 @@ class JoinedTools(LocalTools):
             return mocked
         return await self._pass_on(call, route)
 
-    async def _pass_on(self, call: ToolCall, route: Route) -> ToolResult:
+    async def _pass_on(self, call: ToolCall, route: Route[Tool]) -> ToolResult:
         there = evolve(call, name=route.remote)
         result = await self._sources[route.source].call(there)
         if result.is_error and result.text.startswith(unknown_text(there)):  # it would name tools that are not taken
@@ -265,65 +255,3 @@ class JoinedTools(LocalTools):
 
 def _follow_nothing(_: Told) -> None:
     """Tell nobody of changes: those tools do not know of any."""
-
-
-# --- names ------------------------------------------------------------------------------------------------------------
-
-
-def routed(local: Iterable[str], sources: Iterable[Source], strategy: ConflictResolution) -> dict[str, Route]:
-    """Give each connected tool its name.
-
-    Raises:
-        ConfigError: Two tools have one name, and the strategy does not settle it.
-    """
-    own = set(local)
-    claims: dict[str, list[Route]] = {}
-    for source in sources:
-        for route in source.routes:
-            claims.setdefault(route.tool.name, []).append(route)
-    routes = {name: routes[0] for name, routes in claims.items() if len(routes) == 1 and name not in own}
-    for name, rivals in claims.items():
-        if name in routes:
-            continue
-        if doubled := _doubled(rivals):
-            raise ConfigError(f"connection {doubled!r} has two tools {name!r}; let transform tell them apart")
-        if strategy is ConflictResolution.PREFIX:
-            routes.update(_prefixed(rivals, own | claims.keys() | routes.keys()))
-        elif name not in own:
-            routes[name] = _winner(rivals, strategy)
-    return routes
-
-
-def _doubled(rivals: Sequence[Route]) -> str | None:
-    """Name the connection that offers more than one of these tools."""
-    ((source, count),) = Counter(route.source for route in rivals).most_common(1)
-    return source if count > 1 else None
-
-
-def _winner(rivals: Sequence[Route], strategy: ConflictResolution) -> Route:
-    if strategy is ConflictResolution.ERROR:
-        both = " and ".join(repr(route.source) for route in rivals)
-        msg = (
-            f"tool {rivals[0].tool.name!r} is offered by the connections {both}; give one of them a prefix=, exclude= "
-            "the tool there, or choose another conflict_resolution"
-        )
-        raise ConfigError(msg)
-    return rivals[0 if strategy is ConflictResolution.FIRST_WINS else -1]
-
-
-def _prefixed(rivals: Sequence[Route], taken: set[str]) -> dict[str, Route]:
-    found: dict[str, Route] = {}
-    for route in rivals:
-        name = _name_with_source(route)
-        if name in taken or name in found:
-            msg = f"tool {route.tool.name!r} of connection {route.source!r} cannot be called {name!r}, which is taken"
-            raise ConfigError(f"{msg}; give the connection a prefix= of its own")
-        found[name] = route._replace(tool=evolve(route.tool, name=name))
-    return found
-
-
-def _name_with_source(route: Route) -> str:
-    """Put the connection's name before a tool's; what is internal stays so."""
-    source = re.sub(r"[^a-zA-Z0-9-]+", "_", route.source).strip("_")
-    name = route.tool.name
-    return f"_{source}{name}" if name.startswith("_") else f"{source}_{name}"

@@ -6,21 +6,27 @@ honest. Calls by hand and those of a server's clients have no such attempt; they
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import anyio
 
+from hud_core.environment.publications import nothing
 from hud_core.environment.session import LISTS, Session
 from hud_core.errors import BackendError, HudError, describe
 from hud_core.log import logger
 from hud_core.model.tools import ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from hud_core.environment.publications import Publications
     from hud_core.environment.session import Told
+    from hud_core.model.content import Prompt, ResourceContent
+    from hud_core.model.publications import ListedPrompt, ListedResource
     from hud_core.model.tools import Tool, ToolCall
+
+T = TypeVar("T")
 
 CLOSE_SECONDS = 30.0
 """How long a scenario's ``finally`` blocks may take when its rollout is cancelled, and how long a connection's end."""
@@ -151,6 +157,26 @@ class LastingSession(Session):
             raise self._failure
         return self._session
 
+    async def ask(self, request: Callable[[Session], Awaitable[T]], *, is_repeatable: bool = False) -> T:
+        """Ask the open session; once more over a new connection, where that does nothing twice.
+
+        Raises:
+            BackendError: The connection was lost.
+        """
+        try:
+            return await self._ask(request)
+        except BackendError as error:
+            if not (is_repeatable or error.is_unsent):
+                raise
+        return await self._ask(request)
+
+    async def _ask(self, request: Callable[[Session], Awaitable[T]]) -> T:
+        session = await self.current()
+        try:
+            return await request(session)
+        except BackendError as error:
+            raise self.lose(session, error) from error
+
     def _want(self) -> None:
         """Have the session opened, unless it is being opened already."""
         if self._wanted.is_set() or self._opening is not None:
@@ -193,6 +219,7 @@ class LastingTools:
         self._revision: Callable[[], int | None] = lambda: None
         self._follow: Callable[[Told], None] = _follow_later
         self._told: Told | None = None
+        self._publications = LastingPublications(session)
 
     def begin(self, session: Session) -> None:
         """Go on with another session, whose lists may be others."""
@@ -214,6 +241,11 @@ class LastingTools:
         """A number that grows when the list of tools changes; None where nobody can tell."""
         now = self._revision()
         return None if now is None else self._passed + now
+
+    @property
+    def publications(self) -> LastingPublications:
+        """The prompts and resources of whichever connection is open."""
+        return self._publications
 
     async def list_tools(self) -> Sequence[Tool]:
         """List the tools; those that were known where the connection is lost and cannot be opened now.
@@ -237,21 +269,54 @@ class LastingTools:
     async def call_tool(self, call: ToolCall) -> ToolResult:
         """Call a tool; over a new connection, once, where it is known not to have arrived over the old one."""
         try:
-            try:
-                return await self._call(call)
-            except BackendError as error:
-                if not error.is_unsent:
-                    raise
-                return await self._call(call)
+            return await self._session.ask(lambda session: session.tools.call_tool(call))
         except BackendError as error:
             return ToolResult.error(f"tool {call.name!r}: {describe(error)}", call.id)
 
-    async def _call(self, call: ToolCall) -> ToolResult:
-        session = await self._session.current()
+
+class LastingPublications:
+    """The prompts and resources of whichever connection is open; while none is, the lists that the last one had."""
+
+    def __init__(self, session: LastingSession) -> None:
+        self._session = session
+        self._prompts: Sequence[ListedPrompt] = ()
+        self._resources: Sequence[ListedResource] = ()
+
+    async def list_prompts(self) -> Sequence[ListedPrompt]:
+        """List the prompts."""
         try:
-            return await session.tools.call_tool(call)
+            self._prompts = await self._ask(lambda published: published.list_prompts())
         except BackendError as error:
-            raise self._session.lose(session, error) from error
+            logger().warning(f"the prompts are those from before: {error}")
+        return self._prompts
+
+    async def list_resources(self) -> Sequence[ListedResource]:
+        """List the resources."""
+        try:
+            self._resources = await self._ask(lambda published: published.list_resources())
+        except BackendError as error:
+            logger().warning(f"the resources are those from before: {error}")
+        return self._resources
+
+    async def get_prompt(self, name: str, arguments: Mapping[str, Any]) -> Prompt:
+        """Give a prompt; over a new connection where the old one is lost."""
+        return await self._ask(lambda published: published.get_prompt(name, arguments))
+
+    async def read_resource(self, uri: str) -> Sequence[ResourceContent]:
+        """Read a resource; over a new connection where the old one is lost."""
+        return await self._ask(lambda published: published.read_resource(uri))
+
+    async def _ask(self, request: Callable[[Publications], Awaitable[T]]) -> T:
+        """Ask for something that may be asked for twice.
+
+        Raises:
+            BackendError: The connection is lost, and cannot be opened again.
+        """
+        return await self._session.ask(lambda session: request(_published(session)), is_repeatable=True)
+
+
+def _published(session: Session) -> Publications:
+    return getattr(session.tools, "publications", None) or nothing()
 
 
 async def hold(

@@ -34,7 +34,7 @@ class LiveSession(Session):
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._tools = LocalTools(environment.tool_functions, environment.begin_mocks())
+        self._tools = LocalTools(environment.tool_functions, environment.begin_mocks(), environment.published)
         self._joined: Mapping[str, Session] | None = None if environment.connections else {}
         self._elsewhere: Session | None = None
         self._scenario: ScenarioHandle[...] | None = None
@@ -61,7 +61,13 @@ class LiveSession(Session):
         environment = self._environment
         connections = [environment.connections[name] for name in sessions]
         sources = [Source(connection, sessions[connection.name].tools) for connection in connections]
-        tools = JoinedTools(environment.tool_functions, sources, environment.conflict_resolution, self._tools.mocks)
+        tools = JoinedTools(
+            environment.tool_functions,
+            sources,
+            environment.conflict_resolution,
+            self._tools.mocks,
+            environment.published,
+        )
         await tools.read()
         tools.check_names(connections)
         self._tools, self._joined = tools, dict(sessions)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hud_core.environment.borrowed import borrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from hud_core.environment.publications import Publications
+    from hud_core.environment.session import Tools
+    from hud_core.model.content import Prompt, ResourceContent
+    from hud_core.model.publications import ListedPrompt, ListedResource
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -69,6 +74,60 @@ class Serves:
             DefinitionError: The name is taken or looks like a scenario's.
         """
         return _mcp("prompt")(self, function, **options)
+
+    async def list_prompts(self) -> list[ListedPrompt]:
+        """List the prompts of the rollout that is running this code: the environment's own and its connections'.
+
+        Outside a rollout those of connections are there while the environment is entered. Scenarios are not listed.
+
+        Raises:
+            BackendError: A connection is lost.
+            ConfigError: Two connections have a prompt of one name, and `conflict_resolution` says that is an error.
+        """
+        return list(await self._publications().list_prompts())
+
+    async def get_prompt(self, name: str, arguments: Mapping[str, Any] | None = None) -> Prompt:
+        """Give a prompt, as `list_prompts` names it.
+
+        Args:
+            name: Its name.
+            arguments: Its arguments; what is no text is sent as JSON.
+
+        Raises:
+            ConfigError: There is no such prompt.
+            ToolError: The server of a connection refused.
+            BackendError: A connection is lost.
+        """
+        return await self._publications().get_prompt(name, arguments or {})
+
+    async def list_resources(self) -> list[ListedResource]:
+        """List the resources; where from, and errors, as for `list_prompts`."""
+        return [one for one in await self._publications().list_resources() if not one.is_template]
+
+    async def list_resource_templates(self) -> list[ListedResource]:
+        """List the templates of resources; where from, and errors, as for `list_prompts`."""
+        return [one for one in await self._publications().list_resources() if one.is_template]
+
+    async def read_resource(self, uri: str) -> list[ResourceContent]:
+        """Read a resource; it may have several parts.
+
+        Args:
+            uri: Its address, as `list_resources` has it, or one that a template leads to.
+
+        Raises:
+            ConfigError: There is no such resource.
+            ToolError: The server of a connection refused.
+            BackendError: A connection is lost.
+        """
+        return list(await self._publications().read_resource(uri))
+
+    def _tools(self) -> Tools:
+        raise NotImplementedError  # the environment's
+
+    def _publications(self) -> Publications:
+        from hud_core.environment.publications import nothing
+
+        return getattr(self._tools(), "publications", None) or nothing()
 
     def include_router(self, router: Any, prefix: str | None = None, *, hidden: bool = False) -> None:  # noqa: ANN401  another Environment, checked there
         """Copy what another environment declares so far: tools, scenarios, connections, resources, prompts and hooks.

@@ -31,7 +31,8 @@ class Tools(Protocol):
 
     Where it has an attribute ``revision``, a number that grows when the list changes, the list is asked for again only
     then. Where it has a method ``follow(told)``, `told` is called with ``tools``, ``prompts`` or ``resources`` when it
-    becomes known that this list of the environment changed.
+    becomes known that this list of the environment changed. Where it has an attribute ``publications``, those are the
+    `Publications` of the environment, or None.
     """
 
     async def list_tools(self) -> Sequence[Tool]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from hud_core.environment.mocks import MockRun
+    from hud_core.environment.publications import Publications
     from hud_core.environment.scenario import ScenarioOptions
     from hud_core.environment.session import Told, Tools
     from hud_core.model.content import Content
@@ -140,10 +141,17 @@ def _in_thread(function: Callable[..., T], arguments: dict[str, Any]) -> tuple[T
 class LocalTools:
     """The tool functions of one session. Holds the functions and nothing else: no scenario, no session."""
 
-    __slots__ = ("_functions", "_hidden", "mocks", "setup_output")
+    __slots__ = ("_functions", "_hidden", "mocks", "publications", "setup_output")
 
-    def __init__(self, functions: Mapping[str, ToolFunction], mocks: MockRun | None = None) -> None:
+    def __init__(
+        self,
+        functions: Mapping[str, ToolFunction],
+        mocks: MockRun | None = None,
+        publications: Publications | None = None,
+    ) -> None:
         self._functions = functions
+        self.publications: Publications | None = publications
+        """The prompts and resources beside these tools; None where there are none."""
         self._hidden: Collection[str] = ()
         self.mocks: MockRun | None = mocks
         """Results that tools give instead of running; None where none does."""

@@ -161,6 +161,28 @@ async def score() -> str:
     return json.dumps({"reward": float(_episode["answer"] == "3"), "done": True, "info": dict(_episode)})
 
 
+# --- what it publishes ------------------------------------------------------------------------------------------------
+
+
+@server.prompt()
+async def greet(who: str) -> list[UserMessage | AssistantMessage]:
+    """Greet somebody."""
+    image = ImageContent(data=PIXEL, mime_type="image/png")
+    return [UserMessage(f"Hello {who}"), AssistantMessage("Hello."), UserMessage(image)]
+
+
+@server.resource("note://pid", mime_type="text/x-pid")
+async def note() -> str:
+    """Give the process id."""
+    return str(os.getpid())
+
+
+@server.resource("note://pixel/{name}")
+async def pixel(name: str) -> bytes:
+    """Give some bytes."""
+    return name.encode()
+
+
 def main() -> None:
     how = sys.argv[1] if len(sys.argv) > 1 else "stdio"
     print("hello from stderr", file=sys.stderr, flush=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from hud_core.environment.values import as_block
-from hud_core.model.content import Message, Prompt, TextContent
+from hud_core.model.content import Message, Prompt, ResourceContent, TextContent
+from hud_core.model.publications import ListedPrompt, ListedResource, PromptArgument
 from hud_core.model.tools import Tool, ToolResult
 from hud_mcp import wire
 
@@ -73,6 +74,47 @@ def _read_blocks(blocks: object) -> tuple[Content, ...]:
     """Read content blocks that came as JSON data."""
     found = map(as_block, blocks if isinstance(blocks, list) else ())
     return tuple(block for block in found if block is not None)
+
+
+def listed_prompt(prompt: types.Prompt) -> ListedPrompt:
+    """Read a server's description of a prompt."""
+    return ListedPrompt(
+        name=prompt.name,
+        title=prompt.title,
+        description=prompt.description or "",
+        arguments=tuple(
+            PromptArgument(name=one.name, description=one.description or "", required=bool(one.required))
+            for one in prompt.arguments or ()
+        ),
+        meta=dict(prompt.meta or {}),
+    )
+
+
+def listed_resource(resource: types.Resource | types.ResourceTemplate) -> ListedResource:
+    """Read a server's description of a resource, or of a template."""
+    template = getattr(resource, "uri_template", None)
+    return ListedResource(
+        uri=str(template or getattr(resource, "uri", "")),
+        name=resource.name,
+        title=resource.title,
+        description=resource.description or "",
+        mimeType=resource.mime_type,
+        is_template=template is not None,
+        meta=dict(resource.meta or {}),
+    )
+
+
+def contents_from(result: types.ReadResourceResult) -> list[ResourceContent]:
+    """Read the parts of a resource."""
+    return [
+        ResourceContent(
+            uri=str(part.uri),
+            text=getattr(part, "text", None),
+            data=getattr(part, "blob", None),
+            mimeType=part.mime_type,
+        )
+        for part in result.contents
+    ]
 
 
 def _messages(flat: Sequence[types.PromptMessage], layout: object) -> tuple[Message, ...]:

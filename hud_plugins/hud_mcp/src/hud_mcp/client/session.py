@@ -19,7 +19,8 @@ from hud_core.trace import log_line
 from hud_mcp import wire
 from hud_mcp.client.connection import Connection, text_of
 from hud_mcp.client.convert import arguments_to, blocks_from, prompt_from
-from hud_mcp.client.tools import MAX_PAGES, MCPTools
+from hud_mcp.client.lists import everything
+from hud_mcp.client.tools import MCPTools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,21 +121,10 @@ class MCPSession(Session):
     async def list_scenarios(self) -> list[str]:
         """List the server's scenarios: its prompts with a ``:`` in their names."""
         try:
-            prompts = await self._connection.ask(self._list_prompts)
-        except MCPError:  # a server without prompts
+            prompts = await self._connection.ask(lambda client: everything(client, "prompts", meta=self._meta()))
+        except MCPError:  # it says that it has prompts, and has none
             return []
         return [prompt.name for prompt in prompts if ":" in prompt.name]
-
-    async def _list_prompts(self, client: Client) -> list[types.Prompt]:
-        prompts: list[types.Prompt] = []
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            page = await client.list_prompts(cursor=cursor, meta=self._meta())
-            prompts += page.prompts
-            cursor = page.next_cursor
-            if not cursor:
-                break
-        return prompts
 
     def _begin(self, name: str, result: types.GetPromptResult) -> Prompt:
         meta = result.meta or {}

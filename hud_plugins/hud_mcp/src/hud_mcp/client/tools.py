@@ -15,6 +15,8 @@ from hud_core.trace import log_line
 from hud_mcp import wire
 from hud_mcp.client.connection import Connection, ConnectionLostError, text_of
 from hud_mcp.client.convert import result_from, tool_from
+from hud_mcp.client.lists import MAX_PAGES
+from hud_mcp.client.publications import MCPPublications
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
     from hud_core.environment.session import Told
     from hud_core.model.tools import Tool, ToolCall
-
-MAX_PAGES = 1000
-"""Pages of a list; a server that has more never ends."""
 
 
 class MCPTools:
@@ -43,6 +42,11 @@ class MCPTools:
         self._allowed: tuple[str, ...] = ()
         self.episode: str | None = None
         """The handle of the running episode, where the server gave one."""
+
+    @property
+    def publications(self) -> MCPPublications:
+        """The server's prompts and resources."""
+        return MCPPublications(self._connection, self.meta)
 
     @property
     def revision(self) -> int:

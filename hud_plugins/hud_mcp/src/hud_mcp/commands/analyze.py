@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from mcp import Client, types
 
     from hud_core.environment.environment import Environment
+    from hud_core.environment.live import LiveSession
     from hud_core.environment.scenario import ScenarioHandle
+    from hud_core.model.publications import ListedPrompt
 
 FORMATS = ("interactive", "json", "markdown")
 
@@ -80,27 +82,43 @@ def _module(source: str | None) -> dict[str, Any]:
         environment = project.load()
         if isinstance(environment, AdoptedServer):  # it knows what it offers once it runs
             return anyio.run(partial(_server, environment.name, {"object": environment.server}, shown))
-        return _described(environment, shown)
+        return anyio.run(_described, environment, shown)
 
 
-def _described(environment: Environment, source: str) -> dict[str, Any]:
-    """Describe an environment as a server of it would, without running its initialize functions."""
-    from hud_mcp.server.published import published
+async def _described(environment: Environment, source: str) -> dict[str, Any]:
+    """Describe an environment as a server of it would: with what it is connected to, without running its own hooks.
 
-    tools = [
-        {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
-        for tool in environment.as_tools()
-    ]
+    Raises:
+        UnreachableError: A connection cannot be opened.
+    """
+    from hud_core.errors import BackendError
+    from hud_core.job.backends import connected
+    from hud_mcp.commands.remote import UnreachableError
+
+    session = environment.session()
+    try:
+        async with connected(session):
+            offered = await _offered(session)
+    except BackendError as error:
+        raise UnreachableError(str(error)) from error
     scenarios = [_scenario(environment.name, handle) for handle in environment.scenarios.values()]
-    told = published(environment)
+    return {"name": environment.name, "source": source, "scenarios": scenarios, **offered}
+
+
+async def _offered(session: LiveSession) -> dict[str, Any]:
+    from hud_core.environment.publications import nothing
+
+    published = session.tools.publications or nothing()
+    resources = await published.list_resources()
     return {
-        "name": environment.name,
-        "source": source,
-        "tools": tools,
-        "scenarios": scenarios,
-        "prompts": [_prompt(prompt.describe()) for prompt in told.prompts.values()],
-        "resources": [_resource(it.uri, it.name, it.mime_type) for it in told.resources.values() if not it.is_template],
-        "templates": [_resource(it.uri, it.name, it.mime_type) for it in told.resources.values() if it.is_template],
+        "tools": [
+            {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
+            for tool in await session.list_tools()
+            if not tool.name.startswith("_")
+        ],
+        "prompts": [_prompt(prompt) for prompt in await published.list_prompts()],
+        "resources": [_resource(it.uri, it.name, it.mime_type) for it in resources if not it.is_template],
+        "templates": [_resource(it.uri, it.name, it.mime_type) for it in resources if it.is_template],
     }
 
 
@@ -157,7 +175,8 @@ async def _server(name: str, options: dict[str, Any], source: str) -> dict[str, 
 
 
 async def _ask(client: Client, source: str) -> dict[str, Any]:
-    from hud_mcp.commands.remote import everything, harness_meta
+    from hud_mcp.client.lists import everything
+    from hud_mcp.commands.remote import harness_meta
 
     tools = await everything(client, "tools")
     prompts = [_prompt(prompt) for prompt in await everything(client, "prompts", meta=harness_meta())]
@@ -180,7 +199,7 @@ def _tool(tool: types.Tool) -> dict[str, Any]:
     return {"name": tool.name, "description": tool.description or "", "inputSchema": tool.input_schema}
 
 
-def _prompt(prompt: types.Prompt) -> dict[str, Any]:
+def _prompt(prompt: types.Prompt | ListedPrompt) -> dict[str, Any]:
     description = (prompt.description or "").removeprefix("[Setup] ")
     arguments = [{"name": it.name, "required": bool(it.required)} for it in prompt.arguments or ()]
     return {"name": prompt.name, "description": description, "arguments": arguments}

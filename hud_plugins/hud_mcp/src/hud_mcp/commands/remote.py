@@ -18,7 +18,6 @@ from hud_mcp.wire import EPISODE, HARNESS, HARNESS_VARIABLE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mcp import Client
     from mcp.types import RequestParamsMeta
 
     from hud_mcp.client.opening import Opener
@@ -37,10 +36,6 @@ class RefusedError(BackendError):
     """A server answered with an error."""
 
     exit_code = PROTOCOL
-
-
-_CAPABILITIES = {"resource_templates": "resources"}
-"""Which capability a list belongs to, where it has another name."""
 
 
 @asynccontextmanager
@@ -80,19 +75,6 @@ def _opener(name: str, options: dict[str, Any]) -> Opener:
 
         return ObjectOpener(target, server_of(target, None))
     return StdioOpener(target, environment_of(target))
-
-
-async def everything(client: Client, kind: str, **meta: Any) -> list[Any]:
-    """List all of a server's ``tools``, ``prompts``, ``resources`` or ``resource_templates``, page by page."""
-    if getattr(client.server_capabilities, _CAPABILITIES.get(kind, kind)) is None:
-        return []  # it has no such
-    found: list[Any] = []
-    cursor: str | None = None
-    while True:
-        page = await getattr(client, f"list_{kind}")(cursor=cursor, **meta)
-        found += getattr(page, kind)
-        if not (cursor := page.next_cursor):
-            return found
 
 
 def harness_meta(handle: str | None = None) -> RequestParamsMeta:

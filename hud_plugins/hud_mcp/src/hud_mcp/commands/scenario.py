@@ -184,7 +184,8 @@ async def _server(arguments: argparse.Namespace) -> AsyncIterator[Connection]:
 
 
 async def _scenarios(connection: Connection) -> list[_Scenario]:
-    from hud_mcp.commands.remote import everything, harness_meta
+    from hud_mcp.client.lists import everything
+    from hud_mcp.commands.remote import harness_meta
 
     prompts = await connection.ask(lambda client: everything(client, "prompts", meta=harness_meta()))
     return [

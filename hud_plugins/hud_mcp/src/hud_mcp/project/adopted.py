@@ -14,11 +14,11 @@ from hud_core.environment.tools import ToolFunction
 from hud_core.model.task import EnvRef
 from hud_mcp.client.connection import Connection
 from hud_mcp.client.convert import prompt_from
+from hud_mcp.client.lists import everything
 from hud_mcp.client.objects import server_of
 from hud_mcp.client.opening import ObjectOpener
 from hud_mcp.client.options import read_target
 from hud_mcp.client.tools import MCPTools
-from hud_mcp.commands.remote import everything
 from hud_mcp.server.published import PublishedPrompt, PublishedResource, published
 
 if TYPE_CHECKING:

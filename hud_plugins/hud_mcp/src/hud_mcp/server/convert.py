@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hud_core.environment.scenario import ScenarioHandle
     from hud_core.model.content import Content, Message, Prompt, ResourceContent
     from hud_core.model.evaluation import Evaluation
+    from hud_core.model.publications import ListedPrompt, ListedResource
     from hud_core.model.tools import Tool, ToolResult
 
 DEFAULT_RESOURCE_TYPE = "application/octet-stream"
@@ -74,6 +75,35 @@ def mcp_contents(block: ResourceContent) -> types.TextResourceContents | types.B
         return types.TextResourceContents(uri=block.uri, text=block.text, mime_type=block.mime_type)
     mime_type = block.mime_type or DEFAULT_RESOURCE_TYPE
     return types.BlobResourceContents(uri=block.uri, blob=block.data or "", mime_type=mime_type)
+
+
+def mcp_prompt(prompt: ListedPrompt) -> types.Prompt:
+    """Describe a prompt."""
+    arguments = [
+        types.PromptArgument(name=one.name, description=one.description or None, required=one.required)
+        for one in prompt.arguments
+    ]
+    return types.Prompt(
+        name=prompt.name,
+        title=prompt.title,
+        description=prompt.description,
+        arguments=arguments,
+        _meta=prompt.meta or None,
+    )
+
+
+def mcp_listed(resource: ListedResource) -> types.Resource | types.ResourceTemplate:
+    """Describe a resource, or a template."""
+    about: dict[str, Any] = {
+        "name": resource.name,
+        "title": resource.title,
+        "description": resource.description,
+        "mime_type": resource.mime_type,
+        "_meta": resource.meta or None,
+    }
+    if resource.is_template:
+        return types.ResourceTemplate(uri_template=resource.uri, **about)
+    return types.Resource(uri=resource.uri, **about)
 
 
 def mcp_messages(prompt: Prompt) -> list[types.PromptMessage]:

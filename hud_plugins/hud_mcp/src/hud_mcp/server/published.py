@@ -16,14 +16,19 @@ import msgspec
 from attrs import field, frozen
 
 from hud_core.environment.json_codec import encode
+from hud_core.environment.publications import UnknownPublicationError
 from hud_core.environment.signature import Signature
 from hud_core.environment.values import prompt_from
 from hud_core.errors import DefinitionError
 from hud_core.model.content import Prompt, ResourceContent
+from hud_core.model.publications import ListedPrompt, ListedResource
+from hud_mcp.client.convert import arguments_to, contents_from, listed_prompt
 from hud_mcp.server.arguments import read_arguments
 from hud_mcp.server.convert import mcp_contents
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hud_core.environment.environment import Environment
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -91,6 +96,46 @@ class Published:
     resources: dict[str, PublishedResource] = field(factory=dict)
     prompts: dict[str, PublishedPrompt] = field(factory=dict)
 
+    async def list_prompts(self) -> list[ListedPrompt]:
+        """List the prompts."""
+        return [listed_prompt(prompt.describe()) for prompt in self.prompts.values()]
+
+    async def list_resources(self) -> list[ListedResource]:
+        """List the resources and templates."""
+        return [
+            ListedResource(
+                uri=one.uri,
+                name=one.name,
+                description=one.description,
+                mimeType=one.mime_type,
+                is_template=one.is_template,
+            )
+            for one in self.resources.values()
+        ]
+
+    async def get_prompt(self, name: str, arguments: Mapping[str, Any]) -> Prompt:
+        """Give a prompt; arguments that are no text are given as JSON.
+
+        Raises:
+            UnknownPublicationError: There is no such prompt.
+        """
+        found = self.prompts.get(name)
+        if found is None:
+            raise UnknownPublicationError("prompt", name, list(self.prompts))
+        return await found.get(arguments_to(arguments))
+
+    async def read_resource(self, uri: str) -> list[ResourceContent]:
+        """Read a resource.
+
+        Raises:
+            UnknownPublicationError: There is no such resource.
+        """
+        found = self.find_resource(uri)
+        if found is None:
+            raise UnknownPublicationError("resource", uri, list(self.resources))
+        resource, arguments = found
+        return contents_from(await resource.read(uri, arguments))
+
     def find_resource(self, uri: str) -> tuple[PublishedResource, dict[str, str]] | None:
         """Find the resource of a URI, an exact one before a template."""
         for resource in sorted(self.resources.values(), key=lambda resource: resource.is_template):
@@ -102,8 +147,9 @@ class Published:
 
 def published(environment: Environment) -> Published:
     """Give what an environment publishes; it is kept with the environment itself."""
-    kept: Published = environment.__dict__.setdefault("_published", Published())
-    return kept
+    if not isinstance(environment.published, Published):
+        environment.published = Published()
+    return environment.published
 
 
 def resource(

@@ -32,6 +32,7 @@ from hud_mcp.server.convert import (
     wire_block,
 )
 from hud_mcp.server.episodes import Episode
+from hud_mcp.server.passing import connected_prompt, connected_prompts, connected_resource, connected_resources
 from hud_mcp.server.published import published
 from hud_mcp.server.refusals import UnknownResourceError, refusal, telling, told
 from hud_mcp.server.requests import (
@@ -216,7 +217,7 @@ class Surface:
         prompts = [prompt.describe() for prompt in published(environment).prompts.values()]
         if self._is_harness(ctx):
             prompts += [scenario_prompt(environment.name, handle) for handle in environment.scenarios.values()]
-        return types.ListPromptsResult(prompts=prompts)
+        return types.ListPromptsResult(prompts=prompts + await connected_prompts(ctx))
 
     async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
         """Give a prompt; a scenario's sets up an episode."""
@@ -229,6 +230,8 @@ class Surface:
             return types.GetPromptResult(description=found.description, messages=mcp_messages(prompt))
         handle = self._scenario(ctx, params.name)
         if handle is None:
+            if (given := await connected_prompt(ctx, params.name, arguments)) is not None:
+                return given
             raise ConfigError(
                 _unknown("prompt", params.name, [p.name for p in (await self.list_prompts(ctx, None)).prompts])
             )
@@ -289,6 +292,7 @@ class Surface:
         ]
         if self._is_harness(ctx):
             resources += [scenario_resource(environment.name, handle) for handle in environment.scenarios.values()]
+        resources += [one for one in await connected_resources(ctx) if isinstance(one, types.Resource)]
         return types.ListResourcesResult(resources=resources)
 
     async def list_templates(
@@ -301,6 +305,7 @@ class Surface:
             for r in published(edition_of(ctx).environment).resources.values()
             if r.is_template
         ]
+        templates += [one for one in await connected_resources(ctx) if isinstance(one, types.ResourceTemplate)]
         return types.ListResourceTemplatesResult(resource_templates=templates)
 
     async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
@@ -313,6 +318,8 @@ class Surface:
                 return await resource.read(params.uri, arguments)
         handle = self._scenario(ctx, params.uri)
         if handle is None:
+            if (given := await connected_resource(ctx, params.uri)) is not None:
+                return given
             uris = [resource.uri for resource in (await self.list_resources(ctx, None)).resources]
             raise UnknownResourceError(_unknown("resource", params.uri, uris), params.uri)
         return await self._grade(ctx, handle, params.uri)

@@ -1,0 +1,61 @@
+"""Prompts and resources of connected servers, passed on to a server's clients."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import mcp_types as types
+
+from hud_core.environment.publications import UnknownPublicationError, nothing
+from hud_mcp.server.convert import mcp_contents, mcp_listed, mcp_messages, mcp_prompt
+from hud_mcp.server.published import Published, published
+from hud_mcp.server.requests import Used
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mcp.server.context import ServerRequestContext
+
+    from hud_core.environment.publications import Publications
+    from hud_mcp.server.run import ServerRun
+
+    Context = ServerRequestContext[ServerRun, Any]
+
+
+async def connected_prompts(ctx: Context) -> list[types.Prompt]:
+    """List the prompts of the connections, of those that the client's episode shows where it has one."""
+    with _publications(ctx) as (own, joined):
+        return [mcp_prompt(one) for one in await joined.list_prompts() if one.name not in own.prompts]
+
+
+async def connected_prompt(ctx: Context, name: str, arguments: dict[str, str]) -> types.GetPromptResult | None:
+    """Give a prompt of a connection; None where none has it."""
+    with _publications(ctx) as (_, joined):
+        try:
+            return types.GetPromptResult(messages=mcp_messages(await joined.get_prompt(name, arguments)))
+        except UnknownPublicationError:
+            return None
+
+
+async def connected_resources(ctx: Context) -> list[types.Resource | types.ResourceTemplate]:
+    """List the resources and templates of the connections, as `connected_prompts` does."""
+    with _publications(ctx) as (own, joined):
+        return [mcp_listed(one) for one in await joined.list_resources() if one.uri not in own.resources]
+
+
+async def connected_resource(ctx: Context, uri: str) -> types.ReadResourceResult | None:
+    """Give a resource of a connection; None where none has it."""
+    with _publications(ctx) as (_, joined):
+        try:
+            return types.ReadResourceResult(contents=[mcp_contents(part) for part in await joined.read_resource(uri)])
+        except UnknownPublicationError:
+            return None
+
+
+@contextmanager
+def _publications(ctx: Context) -> Iterator[tuple[Published, Publications]]:
+    """Give the environment's own, and all of them."""
+    with Used(ctx) as session:
+        joined = session.tools.publications if session.environment.connections else None
+        yield published(session.environment), joined or nothing()
