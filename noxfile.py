@@ -108,7 +108,7 @@ def imports(session: nox.Session) -> None:
 @nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
 def alone(session: nox.Session, plugin: str) -> None:
     """Run a plugin's contracts where only the kernel, the plugin and what they declare is installed."""
-    install(session, *wheels("hud_core", plugin), "pytest", "trio")
+    install(session, *wheels("hud_core", plugin, *siblings(plugin)), "pytest", "trio")
     with tempfile.TemporaryDirectory() as away:
         shutil.copytree(ROOT / "tests" / "plugins" / plugin, away, dirs_exist_ok=True)
         contracts = [str(file) for file in Path(away).glob("test_contract*.py")]
@@ -182,6 +182,13 @@ def group(*names: str) -> tuple[str, ...]:
 def wheels(*names: str) -> list[Path]:
     """The wheels that `build` made: of every distribution, or of these."""
     return [next((ROOT / "dist").glob(f"{name}-*.whl")) for name in names or [member.name for member in MEMBERS]]
+
+
+def siblings(plugin: str) -> list[str]:
+    """The members of the workspace that a plugin depends on, beside the kernel."""
+    declared = nox.project.load_toml(ROOT / "hud_plugins" / plugin / "pyproject.toml")["project"]["dependencies"]
+    names = {re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in declared}
+    return sorted(names & {*PLUGINS})
 
 
 def peers(session: nox.Session) -> dict[str, str]:

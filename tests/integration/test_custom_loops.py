@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import anthropic
 import openai
 import pytest
+import stub_endpoint
 from google import genai
 from google.genai import types
 
 import hud
 from hud_core import Environment
 
-STUB = Path(__file__).parents[1] / "plugins" / "hud_openai" / "stub_endpoint.py"
 ARGUMENTS = {"text": "strawberry", "letter": "r"}
 BAD = '{"text": "straw'
 
@@ -26,17 +22,6 @@ BAD = '{"text": "straw'
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"  # the SDKs are what is tried here, and they differ on trio by their transport alone
-
-
-@pytest.fixture(scope="module")
-def stub() -> ModuleType:
-    """The module of the stub endpoint, which takes any body and gives any."""
-    spec = importlib.util.spec_from_file_location("stub_endpoint", STUB)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -57,12 +42,12 @@ def task() -> Any:
 
 
 @pytest.fixture
-def serve(stub: ModuleType) -> Iterator[Any]:
+def serve() -> Iterator[Any]:
     """Start an endpoint that gives these bodies, one a request."""
     running: list[Any] = []
 
     def start(*bodies: Any) -> Any:
-        endpoint = stub.StubEndpoint(*(stub.Reply(body) for body in bodies)).__enter__()
+        endpoint = stub_endpoint.StubEndpoint(*(stub_endpoint.Reply(body) for body in bodies)).__enter__()
         running.append(endpoint)
         return endpoint
 
@@ -71,8 +56,8 @@ def serve(stub: ModuleType) -> Iterator[Any]:
         endpoint.__exit__()
 
 
-async def test_openai_chat(task: Any, serve: Any, stub: ModuleType) -> None:
-    replies = (stub.call(("count_letter", ARGUMENTS), ("count_letter", BAD)), stub.say("3"))
+async def test_openai_chat(task: Any, serve: Any) -> None:
+    replies = (stub_endpoint.call(("count_letter", ARGUMENTS), ("count_letter", BAD)), stub_endpoint.say("3"))
     endpoint = serve(*(reply.body for reply in replies))
     async with openai.AsyncOpenAI(base_url=endpoint.url, api_key="none") as client, hud.eval(task) as ctx:
         messages: list[Any] = [{"role": "user", "content": ctx.prompt}]

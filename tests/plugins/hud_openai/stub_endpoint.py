@@ -104,6 +104,18 @@ def function(name: str, arguments: Any, call_id: str = "call_1", **more: Any) ->
     return {"type": "function_call", "id": "fc_1", "call_id": call_id, "name": name, "arguments": raw, **more}
 
 
+def streamed(reply: Reply) -> Reply:
+    """Give the same reply as the one event of a stream."""
+    choice = dict(reply.body["choices"][0])
+    choice["delta"] = choice.pop("message")
+    choice["delta"]["tool_calls"] = [
+        {**called, "index": index} for index, called in enumerate(choice["delta"].get("tool_calls", ()))
+    ]
+    chunk = {**reply.body, "object": "chat.completion.chunk", "choices": [choice]}
+    body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+    return Reply(body, headers={"content-type": "text/event-stream"})
+
+
 def fail(status: int, text: str = "no", *, error: dict[str, Any] | None = None, **headers: str) -> Reply:
     """Answer with an error, of which more than the text may be said."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}

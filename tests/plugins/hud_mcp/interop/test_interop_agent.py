@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stub_endpoint import Reply, StubEndpoint, call, say
+from stub_endpoint import StubEndpoint, call, say, streamed
 
 pytestmark = pytest.mark.slow
 
@@ -56,18 +56,6 @@ def model() -> Iterator[Any]:
 
     with StubEndpoint(decide) as endpoint:
         yield endpoint
-
-
-def streamed(reply: Any) -> Any:
-    """The same reply as the one event of a stream, which is all that the agent asks for."""
-    choice = dict(reply.body["choices"][0])
-    choice["delta"] = choice.pop("message")
-    choice["delta"]["tool_calls"] = [
-        {**called, "index": index} for index, called in enumerate(choice["delta"].get("tool_calls", ()))
-    ]
-    chunk = {**reply.body, "object": "chat.completion.chunk", "choices": [choice]}
-    body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
-    return Reply(body, headers={"content-type": "text/event-stream"})
 
 
 def ask(agent: list[str], server: dict[str, Any], peers: Any, endpoint: Any) -> subprocess.CompletedProcess[str]:
