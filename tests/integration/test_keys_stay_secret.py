@@ -18,7 +18,6 @@ KEY = "planted-7f3a2c91d-key"
 VARIABLES = {
     "openai": "OPENAI_API_KEY",
     "openai_compatible": "OPENAI_API_KEY",
-    "openai": "OPENAI_API_KEY",
     "claude": "ANTHROPIC_API_KEY",
     "gemini": "GEMINI_API_KEY",
 }
