@@ -631,7 +631,9 @@ async def test_failures_that_stay_are_not_tried_again(
     [
         (b"<html>hello</html>", "not a response", True),
         (b"", "not a response", True),
-        ([1], "not a response but a JSON list", True),
+        ([1], "not a response", True),
+        ({"output": [{"type": "message", "content": [{"text": 5}]}]}, "not a response", True),
+        ({"error": {"code": 502, "message": "upstream is down"}}, "upstream is down", True),
         ({"choices": []}, "not a response", True),
         ({"output": ["x"]}, "not a response", True),
         ({"status": "failed", "error": None}, "failed: no reason given", True),

@@ -153,7 +153,7 @@ def _shell(asked: Wire, result: ToolResult) -> Wire:
         text, code = _told(result), int(result.is_error)
         streams = ("", text) if result.is_error else (text, "")
         output = [{"stdout": streams[0], "stderr": streams[1], "outcome": {"type": "exit", "exit_code": code}}]
-    limit = asked.get("action", {}).get("max_output_length")
+    limit = (asked.get("action") or {}).get("max_output_length")
     return {"output": output} if limit is None else {"output": output, "max_output_length": limit}
 
 
