@@ -171,11 +171,39 @@ async def test_events_that_are_new_are_passed_over(endpoint: Endpoint, stub: Mod
         assert (await agent.run(PROMPT, toolbox())).text == "ok"
 
 
-@pytest.mark.parametrize("body", [b"<html>hello</html>", b"", {"type": "message", "content": []}])
-async def test_answers_that_are_no_stream(endpoint: Endpoint, stub: ModuleType, toolbox: Tools, body: Any) -> None:
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<html>hello</html>", "not JSON"),
+        (b"", "not JSON"),
+        ({}, "broke off its answer"),
+        (
+            {"type": "error", "error": {"type": "api_error", "message": "upstream is down"}},
+            "api_error: upstream is down",
+        ),
+    ],
+)
+async def test_answers_that_are_no_stream(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools, body: Any, said: str
+) -> None:
     async with impatient_of(endpoint(stub.Reply(body=body))) as agent:
-        with pytest.raises(ProviderError, match="broke off its answer"):
+        with pytest.raises(ProviderError, match=said) as raised:
             await agent.run(PROMPT, toolbox())
+    assert raised.value.retry
+
+
+async def test_a_message_that_is_not_streamed_is_taken(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
+    use = stub.use("look", {"at": "it"})
+    message = {"type": "message", "role": "assistant", "stop_reason": "tool_use", "usage": {"input_tokens": 3}}
+    server = endpoint(stub.Reply(body={**message, "content": [stub.text("So."), use]}), stub.say("ok"))
+    looked = []
+
+    def look(at: str) -> None:
+        looked.append(at)
+
+    async with agent_of(server) as agent:
+        assert (await agent.run(PROMPT, toolbox(look))).text == "ok"
+    assert looked == ["it"]
 
 
 async def test_an_endpoint_that_takes_too_long(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import socket
-import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -27,7 +21,7 @@ from hud_core.model.evaluation import StopReason
 from hud_openai import OpenAIAgent, OpenAIChatAgent
 
 Tools = Callable[..., Toolbox]
-STARTUP = 120
+Serve = Callable[..., AbstractContextManager[str]]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -38,54 +32,6 @@ def ask(text: str, **more: Any) -> Prompt:
 def count_letter(text: str, letter: str) -> int:
     """Count a letter in a text."""
     return text.count(letter)
-
-
-def executable(variable: str) -> str:
-    """Give the server's executable; without it skip, but never in CI."""
-    path = os.environ.get(variable)
-    if not path and os.environ.get("CI"):
-        pytest.fail(f"{variable} is not set: CI runs these tests, with the server that `nox -s suite` installs")
-    if not path:
-        pytest.skip(f"{variable} is not set; `nox -s suite` installs the server and sets it")
-    return path
-
-
-@contextlib.contextmanager
-def serving(command: list[str], folder: Path, ready: str, **environment: str) -> Iterator[str]:
-    """Run a server on a free port until its path `ready` answers; its output is shown when it never does."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, str(port)],
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-            env={**os.environ, **environment},
-            start_new_session=True,  # with what it starts itself: a wheel's `node` is a process behind another one
-        )
-    try:
-        wait_for(f"http://127.0.0.1:{port}{ready}", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + STARTUP
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(url, timeout=1).close()
-            return
-        time.sleep(0.1)
-    pytest.fail(f"the server did not start:\n{log.read_text()[-3000:]}")
 
 
 # --- aimock: whole conversations --------------------------------------------------------------------------------------
@@ -115,11 +61,11 @@ FIXTURES = {
 
 
 @pytest.fixture(scope="module")
-def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def aimock(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("aimock")
     (folder / "fixtures.json").write_text(json.dumps(FIXTURES))
-    command = [executable("HUD_TEST_LLMOCK"), "-f", "fixtures.json", "--strict", "-p"]
-    with serving(command, folder, "/__aimock/journal") as url:
+    arguments = ["-f", "fixtures.json", "--strict", "-p"]
+    with serve("HUD_TEST_LLMOCK", arguments, folder, "/__aimock/journal") as url:
         yield url
 
 
@@ -262,12 +208,12 @@ CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def litellm(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("litellm")
     (folder / "config.yaml").write_text(json.dumps(CONFIG))  # JSON is YAML
-    command = [executable("HUD_TEST_LITELLM"), "--config", "config.yaml", "--host", "127.0.0.1", "--port"]
+    arguments = ["--config", "config.yaml", "--host", "127.0.0.1", "--port"]
     quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
-    with serving(command, folder, "/health/liveliness", **quiet) as url:
+    with serve("HUD_TEST_LITELLM", arguments, folder, "/health/liveliness", **quiet) as url:
         yield url
 
 

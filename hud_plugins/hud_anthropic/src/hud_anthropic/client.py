@@ -48,7 +48,7 @@ TOO_LONG = ("prompt is too long", "input is too long", "exceed context limit", "
 """What is said of a conversation that does not fit: Anthropic has no code for it, and Bedrock says it differently."""
 
 
-EVENT_STREAM = "text/event-stream"
+EVENT_STREAM, JSON = "text/event-stream", "application/json"
 
 
 class RejectedError(ProviderError):
@@ -192,10 +192,13 @@ def _make(config: ClaudeConfig) -> AsyncAnthropic:
 async def _read(stream: AsyncStream[object]) -> Reader:
     """Read a stream to its end; never less, as generators would stay behind that trio complains about."""
     reader = Reader()
-    if stream.response.headers.get("content-type", "").startswith(EVENT_STREAM):
+    kind = stream.response.headers.get("content-type", "")
+    if kind.startswith(EVENT_STREAM):
         for event in read_events(await stream.response.aread()):
             reader.feed(event)
-    else:  # Bedrock has a form of its own, which the SDK knows
+    elif kind.startswith(JSON):  # some gateways do not stream, whatever they are asked
+        reader.feed_whole(await stream.response.aread())
+    else:  # Bedrock streams in a form of its own, which the SDK knows
         async for event in stream:
             reader.feed(event)
     return reader

@@ -60,10 +60,14 @@ def read_events(body: bytes) -> Iterator[object]:
     for block in BLANK_LINE.split(body):
         data = b"\n".join(line[5:] for line in block.splitlines() if line.startswith(b"data:"))
         if data:
-            try:
-                yield msgspec.json.decode(data)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise ProviderError(f"the endpoint sent an event that is not JSON: {error}") from error
+            yield _read_json(data)
+
+
+def _read_json(data: bytes) -> object:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ProviderError(f"the endpoint sent what is not JSON: {error}") from error
 
 
 def read_error(body: object) -> tuple[str, str]:
@@ -92,6 +96,21 @@ class Reader:
             self._take(event["type"], event)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self.error = self.error or (f"an event makes no sense, {error!r}: {event!r:.200}", "")
+
+    def feed_whole(self, body: bytes) -> None:
+        """Take a message that is not streamed.
+
+        Raises:
+            ProviderError: It is not JSON.
+        """
+        message = _read_json(body)
+        if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+            self.error = read_error(message)
+            return
+        self.feed({"type": "message_start", "message": message})
+        for index, block in enumerate(message["content"]):
+            self.feed({"type": "content_block_start", "index": index, "content_block": block})
+        self.feed({"type": "message_stop"})
 
     @property
     def message(self) -> dict[str, Any]:
