@@ -42,6 +42,29 @@ async def number(self, answer, session):
     return float("good" in answer.text)
 
 
+class ChecksTooMuch(Good):
+    def check(self, **options):
+        raise ConfigError("no options are ever right")
+
+
+class TestChecksTooMuch(Contract):
+    fails = ("check_takes",)
+    grader = given("grader", ChecksTooMuch)
+
+
+class Looks(Good):
+    needs_session = False
+
+    async def grade(self, answer, session):
+        await session.list_tools()
+        return SubScore(name="x", value="good" in answer.text)
+
+
+class TestLooksAllTheSame(Contract):
+    fails = ("needs_no_session",)
+    grader = given("grader", Looks)
+
+
 class TestGivesANumber(Contract):
     fails = ("is_a_sub_score", "good_answer_is_worth_more", "empty_answer", "same_answer")
     grader = grader(number)

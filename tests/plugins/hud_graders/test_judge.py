@@ -13,6 +13,7 @@ import pytest
 import hud_graders
 import hud_local
 import hud_openai
+from hud.cli.host import run as hud
 from hud.native import Grade, LLMJudgeGrader
 from hud_core import Answer, Cause, ConfigError, Environment, GraderError, Kernel, StopReason, TaskDataError, run
 from hud_core.errors import BudgetError, ProviderError
@@ -82,7 +83,7 @@ async def judged(judge: Any, criteria: Any = "is kind", **options: Any) -> tuple
 
 
 async def test_a_scenario_asks_a_judge_and_the_trace_says_so(
-    endpoint: Endpoint, stub: ModuleType, kernel: Callable[[], Kernel], tmp_path: Path
+    endpoint: Endpoint, stub: ModuleType, kernel: Callable[[], Kernel], tmp_path: Path, capsys: Any
 ) -> None:
     server = endpoint(stub.say(verdict(True)))
     job = await run(
@@ -97,6 +98,10 @@ async def test_a_scenario_asks_a_judge_and_the_trace_says_so(
     assert "tools" not in body
     assert body["response_format"]["json_schema"]["strict"] is True
     assert "Good dog." in body["messages"][-1]["content"]
+    assert hud(["trace", str(tmp_path / "run"), "0"]) == 0
+    told = capsys.readouterr().out
+    assert "\njudge stub-1," in told
+    assert "LLMJudgeGrader: 1, weight 1" in told
     files = [file.read_text("utf-8") for file in (tmp_path / "run").iterdir() if file.is_file()]
     assert not any("sk-planted" in text for text in files)
 

@@ -186,7 +186,7 @@ async def _again(one: Regrading, kernel: Kernel, recorder: Recorder, seconds: fl
 
 async def _evaluate(graders: list[Row], answer: Answer, kernel: Kernel, seconds: float | None) -> Evaluation:
     with anyio.move_on_after(seconds), grading_with(kernel):
-        return await grade_with(graders, kernel, answer, _NoSession())
+        return await grade_with(graders, kernel, answer, GoneSession())
     raise TimeoutError(f"grading took longer than its {seconds:g} s")
 
 
@@ -230,17 +230,20 @@ def _failed(rollout: Rollout, cause: Cause, error: str) -> AttemptFailed:
     return AttemptFailed(rollout=rollout.id, attempt=attempt, cause=cause, phase="grade", error=error, time=time.time())
 
 
-class _NoSession(Session):
+class GoneSession(Session):
     """Stands for an environment that is long gone."""
 
     @property
     def tools(self) -> NoReturn:
+        """Refuse."""
         raise _gone()
 
     async def setup(self, scenario: str, args: Mapping[str, Any]) -> NoReturn:  # noqa: ARG002  as declared
+        """Refuse."""
         raise _gone()
 
     async def grade(self, answer: Answer) -> NoReturn:  # noqa: ARG002  as declared
+        """Refuse."""
         raise _gone()
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anyio
 import pytest
 
-from hud_core.errors import ConfigError, GraderError
+from hud_core.errors import ConfigError, GraderError, HudError
+from hud_core.job.regrading import GoneSession
 from hud_core.model.evaluation import Answer, SubScore
 from hud_core.testing.contract import Contract, check, optional, required
 from hud_core.testing.environments import contract
@@ -96,6 +97,20 @@ class GraderContract(Contract):
         except (TypeError, ConfigError):
             return
         check(holds=False, message=f"an option that grade does not know must be refused, it gave {score!r}")
+
+    async def test_the_check_takes_what_it_is_graded_with(self, grader: Grader) -> None:
+        try:
+            grader.check(**self.options)
+        except HudError as error:
+            check(holds=False, message=f"check must take the options that grade takes, it refused them: {error}")
+
+    async def test_one_that_needs_no_session_looks_at_none(self, grader: Grader) -> None:
+        if grader.needs_session:
+            pytest.skip("the grader looks at the live environment: it cannot grade a stored answer")
+        try:
+            await grader.grade(self.good, GoneSession(), **self.options)
+        except GraderError as error:
+            check(holds=False, message=f"needs_session is False, so the session must not be used: {error}")
 
     async def test_the_same_answer_has_the_same_grade(self, grader: Grader, session: Session) -> None:
         alone = (await grader.grade(self.good, session, **self.options)).value

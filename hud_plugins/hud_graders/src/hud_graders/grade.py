@@ -63,7 +63,7 @@ class Grade:
             async with anyio.create_task_group() as tasks:
                 for place, part in enumerate(parts):
                     tasks.start_soon(wait, place, part)
-        except BaseExceptionGroup as group:
+        except ExceptionGroup as group:
             raise _first(group) from None
         finally:
             for part in parts:
@@ -82,8 +82,8 @@ def _score(value: object) -> SubScore:
     return value
 
 
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
 

@@ -16,8 +16,8 @@ _PUNCTUATION = re.compile(r"(?!(?<!\w)[-\N{MINUS SIGN}](?=\.?\d))(?!(?<=\d)[.,](
 _SPACES = ",'\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
 """What may stand between groups of three digits."""
 _NUMBER = re.compile(
-    rf"(?<![\w.])[-+\N{{MINUS SIGN}}]?"
-    rf"(?:(?:\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+    rf"(?<!\w)(?<!\d\.)[-+\N{{MINUS SIGN}}]?"
+    rf"(?:(?:\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?!\d)|\d+)(?:\.\d+)?|(?<!\.)\.\d+)(?:[eE][-+]?\d+)?"
 )
 _NO_SEPARATORS = str.maketrans({"\N{MINUS SIGN}": "-", **dict.fromkeys(_SPACES, "")})
 
