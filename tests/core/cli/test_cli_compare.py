@@ -207,3 +207,11 @@ def test_what_a_reader_should_know_of_a_side_is_noted(write: Write, capsys: pyte
         "run b is still running",
     ]
     directory.close()
+
+
+def test_rollouts_that_did_not_begin_are_counted_on_each_side(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write("stopped", {"old": LOW, "new": HIGH})
+    manifest = json.loads((path / "job.json").read_text("utf-8"))
+    (path / "job.json").write_text(json.dumps({**manifest, "total": 60}), "utf-8")
+    found = compared(capsys, "stopped")
+    assert [found[side]["summary"]["total"] for side in ("first", "second")] == [30, 30]

@@ -20,6 +20,7 @@ from hud_core.errors import BudgetError, ProviderError
 from hud_core.interfaces import Agent
 from hud_core.job.directory import read_events
 from hud_core.testing import GraderContract, ScriptedAgent
+from hud_graders.agreement import alpha_of
 from hud_graders.criteria import read_criteria
 
 pytestmark = pytest.mark.slow
@@ -119,6 +120,7 @@ async def test_a_row_names_judges(endpoint: Endpoint, stub: ModuleType, kernel: 
     server = endpoint(stub.say(verdict(True, False, False)))
     (rollout,) = await run(task, ScriptedAgent(answer="Good dog."), kernel=kernel(), save=False)
     assert rollout.reward == 0.25
+    assert alpha_of([rollout]) == 1.0
     assert {body["model"] for body in server.bodies} == {"small", "large"}
     assert all(body["temperature"] == 0 for body in server.bodies)
     assert rollout.usage.calls == 2

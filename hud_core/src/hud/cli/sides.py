@@ -118,7 +118,7 @@ def _all_of(run: str) -> list[Side]:
             agent=contestant(members[0]),
             directory=path,
             rollouts=tuple(members),
-            total=job.total if len(agents) == 1 else len(members),
+            total=max(job.total // max(len(order), len(agents)), len(members)),
         )
         for members in agents
     ]

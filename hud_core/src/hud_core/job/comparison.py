@@ -189,7 +189,7 @@ def _bca(share: float, drawn: Sequence[float], values: Sequence[float], mean: fl
     # Of the jackknife: a mean without one value differs from the mean by (mean - value) / (n - 1).
     skew = math.fsum((value - mean) ** 3 for value in values) / (6 * squares**1.5)
     z = bias + _NORMAL.inv_cdf(share)
-    return _NORMAL.cdf(bias + z / (1 - skew * z))
+    return _NORMAL.cdf(bias + z / max(1 - skew * z, 1e-9))  # it is less for a very small alpha alone
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
+    from hud_core import Rollout
+
 
 def krippendorff_alpha(units: Iterable[Sequence[Hashable | None]]) -> float | None:
     """Give Krippendorff's alpha for nominal ratings: 1 is perfect agreement, 0 what chance gives, less is worse.
@@ -29,3 +31,17 @@ def krippendorff_alpha(units: Iterable[Sequence[Hashable | None]]) -> float | No
         return None
     observed = sum((len(r) ** 2 - sum(n**2 for n in Counter(r).values())) / (len(r) - 1) for r in pairable)
     return 1 - (count - 1) * observed / expected
+
+
+def alpha_of(rollouts: Iterable[Rollout]) -> float | None:
+    """Give Krippendorff's alpha over all that judges judged in these rollouts, as `krippendorff_alpha` does.
+
+    Args:
+        rollouts: Such as those of a job, or of `hud_core.job.directory.read_rollouts`.
+    """
+    return krippendorff_alpha(
+        [verdict["is_met"] for verdict in criterion["verdicts"]]
+        for rollout in rollouts
+        for score in (() if rollout.evaluation is None else rollout.evaluation.subscores or ())
+        for criterion in (score.metadata or {}).get("criteria", ())
+    )
