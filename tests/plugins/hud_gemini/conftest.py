@@ -23,29 +23,17 @@ OUTSIDE = (
 )
 
 
-def _load(path: Path) -> ModuleType:
-    """Import a file: test folders are not packages."""
-    if path.stem not in sys.modules:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[path.stem])
-    return sys.modules[path.stem]
-
-
 @pytest.fixture(scope="session")
 def stub() -> ModuleType:
-    """The module `gemini_wire`: `say`, `call`, `answer`, `fail`; and `Reply` and `hang_up` of the stub endpoint."""
-    here = Path(__file__).parent
-    _load(here.parent / "hud_openai" / "stub_endpoint.py")
-    return _load(here / "gemini_wire.py")
-
-
-@pytest.fixture(scope="session")
-def real_servers() -> ModuleType:
-    """The module `test_real_servers` of ../hud_openai: `executable`, `serving`, `requests_of`."""
-    return _load(Path(__file__).parent.parent / "hud_openai" / "test_real_servers.py")
+    """The module `gemini_wire`: test folders are not packages, so it is loaded by its path."""
+    name = "gemini_wire"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 @pytest.fixture

@@ -149,6 +149,15 @@ async def test_a_computer_is_needed(endpoint: Endpoint, stub: ModuleType, agent_
     assert server.requests == []
 
 
+async def test_the_model_is_asked_without_a_computer_whether_it_paused(
+    endpoint: Endpoint, stub: ModuleType, agent_of: Agents
+) -> None:
+    server = endpoint(stub.say("shall I?"), stub.say("CONTINUE"), stub.say("done"), stub.say("STOP"))
+    async with agent_of(server, GeminiCUAAgent, auto_respond=True) as agent:
+        assert (await agent.run(PROMPT, Browser(COMPUTER))).text == "done"
+    assert ["tools" in body for body in server.bodies] == [True, False, True, False]
+
+
 async def test_a_tool_of_another_name_may_be_marked_as_the_computer(
     endpoint: Endpoint, stub: ModuleType, agent_of: Agents
 ) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Any
 
 import pytest
+import stub_endpoint as chat
+from test_real_servers import executable, requests_of, serving
 
 import hud_core
 import hud_local
@@ -56,15 +56,15 @@ FIXTURES = {
 
 
 @pytest.fixture(scope="module")
-def aimock(tmp_path_factory: pytest.TempPathFactory, real_servers: ModuleType) -> Iterator[str]:
+def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("aimock-gemini")
     (folder / "fixtures.json").write_text(json.dumps(FIXTURES))
-    command = [real_servers.executable("HUD_TEST_LLMOCK"), "-f", "fixtures.json", "--strict", "-p"]
-    with real_servers.serving(command, folder, "/__aimock/journal") as url:
+    command = [executable("HUD_TEST_LLMOCK"), "-f", "fixtures.json", "--strict", "-p"]
+    with serving(command, folder, "/__aimock/journal") as url:
         yield url
 
 
-async def test_aimock_a_whole_job(aimock: str, agent_of: Agents, real_servers: ModuleType) -> None:
+async def test_aimock_a_whole_job(aimock: str, agent_of: Agents) -> None:
     env = hud_core.Environment("letters")
     env.tool(count_letter)
 
@@ -78,7 +78,7 @@ async def test_aimock_a_whole_job(aimock: str, agent_of: Agents, real_servers: M
             agent, kernel=Kernel(plugins=[hud_local], autoload=False)
         )
     assert (rollout.reward, rollout.content, rollout.usage.calls) == (1.0, "3", 2), rollout
-    messages = real_servers.requests_of(aimock)[-1]["body"]["messages"]
+    messages = requests_of(aimock)[-1]["body"]["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool"]
     assert [json.loads(message["content"]) for message in messages[2:]] == [{"output": "3"}, {"output": "1"}]
 
@@ -111,28 +111,22 @@ async def test_aimock_busy(aimock: str, agent_of: Agents, toolbox: Tools) -> Non
 KEY = "sk-master-of-the-test-proxy"
 
 
-def upstream(chat: ModuleType) -> Callable[[Any], Any]:
-    """Make the model behind the gateway: it counts with the tool, then answers; or is limited."""
-
-    def decide(request: Any) -> Any:
-        body = request.body or {"messages": []}  # the gateway asks what models there are, too
-        if "limited" in json.dumps(body):
-            return chat.fail(429, "slow down", retry_after="1")
-        counts = "tools" in body and not any(message["role"] == "tool" for message in body["messages"])
-        return chat.call(("count_letter", {"text": "rr", "letter": "r"})) if counts else chat.say("hello")
-
-    return decide
+def upstream(request: chat.Request) -> chat.Reply:
+    """Be the model behind the gateway: it counts with the tool, then answers; or is limited."""
+    body = request.body or {"messages": []}  # the gateway asks what models there are, too
+    if "limited" in json.dumps(body):
+        return chat.fail(429, "slow down", retry_after="1")
+    counts = "tools" in body and not any(message["role"] == "tool" for message in body["messages"])
+    return chat.call(("count_letter", {"text": "rr", "letter": "r"})) if counts else chat.say("hello")
 
 
 @pytest.fixture(scope="module")
-def litellm(
-    tmp_path_factory: pytest.TempPathFactory, real_servers: ModuleType, stub: ModuleType
-) -> Iterator[tuple[str, Any]]:
+def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
     """The gateway's URL, and the endpoint behind it."""
     folder = tmp_path_factory.mktemp("litellm-gemini")
-    command = [real_servers.executable("HUD_TEST_LITELLM"), "--config", "config.yaml", "--host", "127.0.0.1", "--port"]
+    command = [executable("HUD_TEST_LITELLM"), "--config", "config.yaml", "--host", "127.0.0.1", "--port"]
     quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
-    with stub.StubEndpoint(upstream(sys.modules["stub_endpoint"])) as behind:
+    with chat.StubEndpoint(upstream) as behind:
         model = {"model": "openai/gpt-4o", "api_key": "x", "api_base": behind.url, "max_retries": 0}
         config = {
             "model_list": [{"model_name": "gemini-3-stand-in", "litellm_params": model}],
@@ -141,7 +135,7 @@ def litellm(
             "router_settings": {"num_retries": 0, "disable_cooldowns": True},
         }
         (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
-        with real_servers.serving(command, folder, "/health/liveliness", **quiet) as url:
+        with serving(command, folder, "/health/liveliness", **quiet) as url:
             yield url, behind
 
 

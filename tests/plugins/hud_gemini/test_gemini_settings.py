@@ -172,8 +172,7 @@ def test_a_client_that_knows_only_asyncio_says_so_on_trio(endpoint: Endpoint, st
         ({**KEY, "safety_settings": [{"category": "A"}]}, "'safety_settings' must be dict, got list"),
         ({**KEY, "extra_body": {"contents": []}}, "must not hold contents"),
         ({**KEY, "base_url": "localhost"}, "must begin with http"),
-        ({**KEY, "base_url": "http://me:sk-1@x"}, "must hold no user, password or query"),
-        ({**KEY, "base_url": "http://x?key=sk-1"}, "must hold no user, password or query"),
+        ({**KEY, "base_url": "http://me:sk-1@x"}, "must hold no user and password"),
         ({**KEY, "project": "p"}, "give vertexai=True"),
         ({"api_key": 5}, "'api_key' must be str, got int"),
     ],
@@ -185,8 +184,9 @@ def test_settings_that_cannot_be_right(options: dict[str, Any], said: str) -> No
 
 
 def test_the_fingerprint_tells_settings_apart_and_holds_no_secret() -> None:
-    plain = GeminiAgent.create(api_key="sk-one")
-    same = GeminiAgent.create(api_key="sk-two", timeout=3, extra_headers={"x-key": "sk-header"})
+    there = {"base_url": "http://host?key=sk-query"}
+    plain = GeminiAgent.create(api_key="sk-one", **there)
+    same = GeminiAgent.create(api_key="sk-two", timeout=3, extra_headers={"x-key": "sk-header"}, **there)
     assert plain.fingerprint == same.fingerprint
     assert GeminiAgent.create(api_key="sk-one", temperature=0.1).fingerprint != plain.fingerprint
     assert GeminiCUAAgent.create(api_key="sk-one").fingerprint != plain.fingerprint
@@ -241,6 +241,16 @@ async def test_an_environment_may_offer_hosted_tools(endpoint: Endpoint, stub: M
         await agent.run(ask(), Marked(Tool(name="search", meta={"native_tools": {"gemini": form}})))
     assert server.bodies[0]["tools"] == [{"googleSearch": {"excludeDomains": ["x.org"]}}]
     assert "toolConfig" not in server.bodies[0]
+
+
+async def test_an_answer_that_is_to_name_its_sources_may_search(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools, agent_of: Agents
+) -> None:
+    server = endpoint(stub.say("ok"))
+    for hosted in ([], ["google_search"]):
+        async with agent_of(server, hosted_tools=hosted) as agent:
+            await agent.run(ask(enable_citations=True), toolbox())
+    assert [body["tools"] for body in server.bodies] == [[{"googleSearch": {}}]] * 2
 
 
 # --- typed answers ----------------------------------------------------------------------------------------------------

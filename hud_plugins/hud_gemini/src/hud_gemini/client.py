@@ -11,18 +11,18 @@ costs stay the same at any number of connections, on trio httpx2's.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sniffio
-from anyio.lowlevel import current_token
 
+from hud_core.agents.endpoint import ClientPerLoop, public_url, retry_after
 from hud_core.errors import ConfigError, ContextOverflowError, ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping
+    from collections.abc import Iterator
 
     from aiohttp import ClientSession
-    from google.genai import Client
     from google.genai.errors import APIError
     from google.genai.types import GenerateContentConfigDict, HttpOptionsDict
     from httpx2 import AsyncClient
@@ -46,6 +46,37 @@ class RejectedError(ProviderError):
     """The endpoint does not accept the request as it is."""
 
 
+class Connected:
+    """A client of the SDK, with the HTTP client that was given to it."""
+
+    def __init__(self, config: GeminiConfig, key: str) -> None:
+        from google.genai import Client
+        from google.genai.types import HttpOptions
+
+        self._http = _http_client()
+        options: dict[str, Any] = {"timeout": int(TIMEOUT * 1000)}
+        options["api_version"] = config.api_version or ("v1beta1" if config.vertexai else "v1beta")
+        options["httpx_async_client" if hasattr(self._http, "aclose") else "aiohttp_client"] = self._http
+        if config.base_url:
+            options["base_url"] = config.base_url
+        self.client = Client(
+            vertexai=config.vertexai,
+            api_key=None if config.vertexai and not config.key else key,
+            project=config.project,
+            location=config.location,
+            http_options=HttpOptions(**options),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+        await (self._http.aclose() if hasattr(self._http, "aclose") else self._http.close())
+
+    def is_closed(self) -> bool:
+        """Whether that was done."""
+        return bool(getattr(self._http, "closed", None) or getattr(self._http, "is_closed", None))
+
+
 class Endpoint:
     """The Gemini API at one address. Its connections are kept for as long as the event loop, or until `aclose`."""
 
@@ -54,7 +85,8 @@ class Endpoint:
 
         self._config = config
         self._key = config.key or "none"
-        self._clients: dict[object, tuple[Client, AsyncGenerator[None, None]]] = {}
+        self._where = public_url(config.base_url) or ("Vertex AI" if config.vertexai else "the Gemini API")
+        self._clients = ClientPerLoop(partial(Connected, config, self._key))
 
     async def generate(self, body: dict[str, Any]) -> str:
         """Send one request, and give the body of the answer.
@@ -68,7 +100,7 @@ class Endpoint:
         from google.auth.exceptions import GoogleAuthError
         from google.genai.errors import APIError
 
-        client = self._config.model_client or await self._client()
+        client = self._config.model_client or (await self._clients.get()).client
         request: GenerateContentConfigDict = {
             "http_options": {"extra_body": body, **self._options()},
             "should_return_http_response": True,
@@ -93,9 +125,7 @@ class Endpoint:
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given stays open."""
-        _, life = self._clients.pop(current_token(), (None, None))
-        if life is not None:
-            await life.aclose()
+        await self._clients.aclose()
 
     def _options(self) -> HttpOptionsDict:
         """Give the options of a request; what is not set is as the client has it."""
@@ -106,40 +136,7 @@ class Endpoint:
             options["timeout"] = int(self._config.timeout * 1000)
         return options
 
-    async def _client(self) -> Client:
-        """Give the client of this event loop, made on first use."""
-        loop = current_token()
-        if loop not in self._clients:
-            http_client = _http_client()
-            client = self._make(http_client)
-            life = _close_with_loop(client, http_client)
-            await anext(life)
-            self._clients[loop] = client, life
-        return self._clients[loop][0]
-
-    def _make(self, http_client: ClientSession | AsyncClient) -> Client:
-        from google.genai import Client
-        from google.genai.types import HttpOptions
-
-        config = self._config
-        options: dict[str, Any] = {"timeout": int(TIMEOUT * 1000)}
-        options["api_version"] = config.api_version or ("v1beta1" if config.vertexai else "v1beta")
-        options["httpx_async_client" if hasattr(http_client, "aclose") else "aiohttp_client"] = http_client
-        if config.base_url:
-            options["base_url"] = config.base_url
-        return Client(
-            vertexai=config.vertexai,
-            api_key=None if config.vertexai and not config.key else self._key,
-            project=config.project,
-            location=config.location,
-            http_options=HttpOptions(**options),
-        )
-
     # --- errors -------------------------------------------------------------------------------------------------------
-
-    @property
-    def _where(self) -> str:
-        return self._config.base_url or ("Vertex AI" if self._config.vertexai else "the Gemini API")
 
     def _refused(self, error: APIError) -> ProviderError:
         """Say what an answer other than 200 means for a rollout, without the key, should it repeat the key."""
@@ -154,7 +151,7 @@ class Endpoint:
         return ProviderError(
             text,
             retry=is_transient,
-            retry_after=_retry_after(told, getattr(error.response, "headers", {})),
+            retry_after=_retry_delay(told) or retry_after(getattr(error.response, "headers", {})),
             overloaded=is_transient and error.code in OVERLOADED,
         )
 
@@ -183,15 +180,6 @@ def _http_client() -> ClientSession | AsyncClient:
     return httpx2.AsyncClient(limits=unlimited, follow_redirects=True)
 
 
-async def _close_with_loop(client: Client, http_client: ClientSession | AsyncClient) -> AsyncGenerator[None, None]:
-    """Close a client when the event loop ends, whoever forgot it: a loop closes the generators that are left in it."""
-    try:
-        yield
-    finally:
-        client.close()
-        await (http_client.aclose() if hasattr(http_client, "aclose") else http_client.close())
-
-
 # --- what Google says beside the message ------------------------------------------------------------------------------
 
 
@@ -203,13 +191,10 @@ def _details(body: object) -> Iterator[dict[str, Any]]:
             yield detail
 
 
-def _retry_after(details: list[dict[str, Any]], headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds an endpoint asks to wait: in a ``RetryInfo``, or in the header."""
-    for detail in details:
-        if found := DURATION.fullmatch(str(detail.get("retryDelay"))):
-            return float(found[1])
-    value = headers.get("retry-after", "")
-    return float(value) if value.replace(".", "", 1).isdecimal() else None
+def _retry_delay(details: list[dict[str, Any]]) -> float | None:
+    """Read how many seconds a ``RetryInfo`` asks to wait."""
+    delays = (DURATION.fullmatch(str(detail.get("retryDelay"))) for detail in details)
+    return next((float(found[1]) for found in delays if found), None)
 
 
 def _is_spent(details: list[dict[str, Any]]) -> bool:

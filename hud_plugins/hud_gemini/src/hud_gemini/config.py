@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import attrs
 from attrs import field, frozen
 
 from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, must_be
+from hud_core.agents.endpoint import must_be_url, public_url
 from hud_core.errors import ConfigError
 from hud_core.settings import settings
 
@@ -48,14 +48,6 @@ def _thresholds(value: object) -> object:
     if isinstance(value, list) and all(isinstance(one, dict) and {"category", "threshold"} == {*one} for one in value):
         return {one["category"]: one["threshold"] for one in value}
     return value
-
-
-def _url(_: object, attribute: Attribute[Any], value: str | None) -> None:
-    """Check a URL without showing it. It is part of messages and fingerprints, so it must hold no secret."""
-    if value is not None and not value.startswith(("http://", "https://")):
-        raise ConfigError(f"setting {attribute.name!r} must begin with http:// or https://")
-    if value is not None and (urlsplit(value).username is not None or urlsplit(value).query):
-        raise ConfigError(f"setting {attribute.name!r} must hold no user, password or query; give api_key, or headers")
 
 
 def _free(_: object, attribute: Attribute[Any], value: dict[str, Any]) -> None:
@@ -103,7 +95,9 @@ class GeminiConfig(BaseAgentConfig):
     """Further fields of the request, as the REST API names them; ``generationConfig`` is merged."""
     extra_headers: dict[str, str] | None = field(default=None, validator=must_be(dict), repr=False, metadata=SECRET)
     """Further headers of the request."""
-    base_url: str | None = field(default=None, validator=[must_be(str), _url])
+    base_url: str | None = field(
+        default=None, validator=[must_be(str), must_be_url], repr=lambda url: repr(public_url(url))
+    )
     """Where the API is, without the version; by default ``GOOGLE_GEMINI_BASE_URL``, then Google's own."""
     api_version: str | None = field(default=None, validator=must_be(str))
     """By default ``v1beta``, which has all that the agent uses; ``v1beta1`` on Vertex AI."""
@@ -159,6 +153,10 @@ class GeminiConfig(BaseAgentConfig):
                 "no key for the Gemini API: set GEMINI_API_KEY (or GOOGLE_API_KEY), or give api_key='...'; on Vertex "
                 "AI give vertexai=True and project='...'; at an endpoint that needs no key, validate_api_key=False"
             )
+
+    def described(self) -> dict[str, Any]:
+        """Give the settings that decide how the agent behaves."""
+        return {**super().described(), "base_url": public_url(self.base_url)}
 
     @property
     def _has_project(self) -> bool:

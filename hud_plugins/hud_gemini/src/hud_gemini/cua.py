@@ -13,7 +13,8 @@ from hud_gemini.tools import COMPUTER_USE, computer_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hud_core.agents import BaseAgentConfig, Conversation, ModelTurn
+    from hud_core.agents import BaseAgentConfig, Conversation
+    from hud_core.environment.session import Toolbox
 
 
 class GeminiCUAAgent(GeminiAgent):
@@ -37,16 +38,17 @@ class GeminiCUAAgent(GeminiAgent):
     }
     config: GeminiCUAConfig
 
-    async def respond(self, conversation: Conversation) -> ModelTurn:
-        """Send the conversation, read the model's turn.
+    async def prepare(self, conversation: Conversation, toolbox: Toolbox) -> Toolbox:
+        """See that there is a computer.
 
         Raises:
-            AgentError: The environment has no computer tool.
+            AgentError: There is none.
         """
+        toolbox = await super().prepare(conversation, toolbox)
         if computer_of(conversation.native) is None:
-            known = ", ".join(tool.name for tool in conversation.tools) or "none"
+            known = ", ".join(tool.name for tool in await toolbox.list_tools()) or "none"
             raise AgentError(
                 "gemini_cua needs a computer: a tool named 'gemini_computer', or one whose meta has "
                 f"native_tools.gemini_cua with api_type 'computer_use'; tools: {known}"
             )
-        return await super().respond(conversation)
+        return toolbox

@@ -142,7 +142,7 @@ def _turn(candidate: Candidate, answer: WireAnswer, reader: _Reader) -> ModelTur
     calls: tuple[ToolCall | MalformedCall, ...]
     if reason in NOT_CALLED:
         written = candidate.finish_message or ""
-        calls = (_malformed(reason, written),)
+        calls = (_malformed(reason, written, reader.call_id(0)),)
         raw["parts"] = [part for part in raw.get("parts") or [] if part.get("text")] + [{"text": written or reason}]
     else:
         calls = tuple(reader.calls([part.function_call for part in parts if part.function_call]))
@@ -166,9 +166,9 @@ def _stop(reason: str) -> StopReason | None:
     return StopReason.TRUNCATED if reason in CUT_OFF else None
 
 
-def _malformed(reason: str, written: str) -> MalformedCall:
+def _malformed(reason: str, written: str, call_id: str) -> MalformedCall:
     names = [found[1] for pattern in CALLED if (found := pattern.search(written))]
-    return MalformedCall(name=names[0] if names else "unknown", id="call", raw=written, problem=NOT_CALLED[reason])
+    return MalformedCall(name=names[0] if names else "unknown", id=call_id, raw=written, problem=NOT_CALLED[reason])
 
 
 def _log_withheld(what: str, reason: str, message: str | None, ratings: object) -> None:
@@ -202,9 +202,13 @@ class _Reader:
         """Read the calls; an id that is missing or given twice is made up, since results are told by it."""
         read: dict[str, ToolCall | MalformedCall] = {}
         for place, call in enumerate(calls):
-            call_id = call.id if call.id and call.id not in read else f"call_{self._turn}_{place}"
+            call_id = call.id if call.id and call.id not in read else self.call_id(place)
             read[call_id] = self._call(call.name or "", call.args, call_id)
         return list(read.values())
+
+    def call_id(self, place: int) -> str:
+        """Make up the id of a call of this turn."""
+        return f"call_{self._turn}_{place}"
 
     def _call(self, name: str, args: Any, call_id: str) -> ToolCall | MalformedCall:  # noqa: ANN401  as it came
         if self._computer is not None and isinstance(args, dict | None) and not self._is_function(name):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Wire = dict[str, Any]
 
 COMPUTER_USE = "computer_use"
+SEARCH = "google_search"
 
 
 def computer_of(native: Sequence[NativeTool]) -> NativeTool | None:
@@ -29,7 +30,7 @@ def wire_tools(conversation: Conversation, config: GeminiConfig) -> Wire:
     """Make the fields ``tools`` and ``toolConfig``; none where there is nothing to say."""
     functions = [{"functionDeclarations": [_declaration(tool) for tool in conversation.tools]}]
     native: list[Wire] = [_native(form, config) for form in conversation.native]
-    hosted: list[Wire] = [{_camel(name): {}} for name in config.hosted_tools]
+    hosted: list[Wire] = [{_camel(name): {}} for name in _hosted(conversation, config)]
     fields: Wire = {"tools": [*(functions if conversation.tools else ()), *native, *hosted]}
     if not fields["tools"]:
         return {}
@@ -42,6 +43,12 @@ def wire_tools(conversation: Conversation, config: GeminiConfig) -> Wire:
     ):  # the API demands it, and Vertex AI has no such field
         choices["includeServerSideToolInvocations"] = True
     return {**fields, "toolConfig": choices} if choices else fields
+
+
+def _hosted(conversation: Conversation, config: GeminiConfig) -> Sequence[str]:
+    """Name the tools at Google's that are offered; an answer that is to name its sources finds them by searching."""
+    searches = SEARCH in config.hosted_tools or any(form.api_type == SEARCH for form in conversation.native)
+    return (*config.hosted_tools, *([SEARCH] if conversation.enable_citations and not searches else ()))
 
 
 def _declaration(tool: Tool) -> Wire:
