@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import httpx2
 import pytest
+from google import genai
 
 from hud_core.environment.session import Toolbox
 from hud_core.errors import ProviderError
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import StopReason
+from hud_gemini import GeminiAgent
 
 Endpoint = Callable[..., Any]
 Tools = Callable[..., Toolbox]
@@ -162,3 +165,23 @@ async def test_no_error_repeats_the_key(endpoint: Endpoint, stub: ModuleType, to
     server = endpoint(stub.fail(403, "key sk-planted-123 is wrong"))
     error = await failure(agent_of(server, api_key="sk-planted-123"), toolbox)
     assert str(error).endswith("answered 403: key *** is wrong")
+
+
+async def test_no_error_repeats_the_key_of_a_client_of_one_s_own(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools
+) -> None:
+    server = endpoint(stub.fail(403, "key sk-planted-123 is wrong"))
+    async with httpx2.AsyncClient() as http_client:
+        options = genai.types.HttpOptions(base_url=server.url, httpx_async_client=http_client)
+        with genai.Client(api_key="sk-planted-123", vertexai=False, http_options=options) as client:
+            error = await failure(GeminiAgent.create(model_client=client), toolbox)
+    assert str(error).endswith("answered 403: key *** is wrong")
+
+
+async def test_no_answer_repeats_the_key(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools, agent_of: Agents
+) -> None:
+    server = endpoint(stub.say("your key is sk-planted-123"))
+    for key, said in (("sk-planted-123", "your key is ***"), ("k", "your key is sk-planted-123")):
+        async with agent_of(server, api_key=key) as agent:
+            assert (await agent.run(PROMPT, toolbox())).text == said

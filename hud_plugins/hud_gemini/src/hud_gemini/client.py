@@ -35,6 +35,8 @@ TRANSIENT = (408, 409, 429, 499)
 OVERLOADED = (429, 503, 529)
 TOO_LONG = re.compile(r"token count.{0,80}(exceed|only supports)|exceeds the maximum number of tokens", re.IGNORECASE)
 """How endpoints say that a conversation does not fit into the model's context."""
+SHORTEST_KEY = 8
+"""Characters; what is shorter stands for no key, and may be a part of any word."""
 DURATION = re.compile(r"([\d.]+)s")
 ONLY_ASYNCIO = (
     "google-genai can use this client on asyncio only: on trio a model_client needs http_options="
@@ -84,7 +86,8 @@ class Endpoint:
         from google import genai  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
 
         self._config = config
-        self._key = config.key or "none"
+        own = getattr(config.model_client, "_api_client", None)  # the SDK has no public name for a client's key
+        self._key = getattr(own, "api_key", None) or config.key or "none"
         self._where = public_url(config.base_url) or ("Vertex AI" if config.vertexai else "the Gemini API")
         self._clients = ClientPerLoop(partial(Connected, config, self._key))
 
@@ -121,7 +124,7 @@ class Endpoint:
             if sniffio.current_async_library() == "asyncio":
                 raise
             raise ConfigError(ONLY_ASYNCIO) from error
-        return (answer.sdk_http_response and answer.sdk_http_response.body) or ""
+        return self._safe((answer.sdk_http_response and answer.sdk_http_response.body) or "")
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given stays open."""
@@ -167,7 +170,8 @@ class Endpoint:
         return ProviderError(self._safe(f"no answer from {self._where}: {str(error) or type(error).__name__}"))
 
     def _safe(self, text: str) -> str:
-        return text if self._key == "none" else text.replace(self._key, "***")
+        """Take the key out of a text, should the endpoint repeat it."""
+        return text.replace(self._key, "***") if len(self._key) >= SHORTEST_KEY else text
 
 
 def _http_client() -> ClientSession | AsyncClient:
