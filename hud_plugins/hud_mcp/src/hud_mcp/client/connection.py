@@ -212,6 +212,7 @@ class Connection:
             message_handler=self._notice,
             client_info=types.Implementation(name="hud", version=_version()),
             cache=None,
+            **self._opener.client_options,
         )
 
     async def _stay(self, client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from hud_mcp.client.options import MAX_MESSAGE
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     from mcp.client._transport import Transport
     from mcp.server import Server
@@ -59,6 +61,8 @@ class Opener(ABC):
 
     can_reopen = False
     """Whether a new connection reaches the same server."""
+    client_options: Mapping[str, Any] = MappingProxyType({})
+    """More arguments of the SDK's client."""
 
     def __init__(self, target: Target) -> None:
         self._target = target

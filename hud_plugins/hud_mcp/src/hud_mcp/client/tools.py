@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+import anyio
 from mcp import Client, MCPError, types
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from hud_core.errors import BackendError
 from hud_core.model.tools import ToolResult
 from hud_core.trace import log_line
 from hud_mcp import wire
+from hud_mcp.callers import open_caller
 from hud_mcp.client.connection import Connection, ConnectionLostError, text_of
 from hud_mcp.client.convert import result_from, tool_from
 from hud_mcp.client.lists import MAX_PAGES
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
     from hud_core.environment.session import Told
     from hud_core.model.tools import Tool, ToolCall
+
+TELL_SECONDS = 1.0
+"""How long a client that waits for a tool may take to hear of its progress."""
 
 
 class MCPTools:
@@ -112,9 +117,14 @@ class MCPTools:
         """Send the call. Not by `Client.call_tool`: that refuses results that do not fit their schema."""
         params = types.CallToolRequestParams(name=call.name, arguments=call.arguments, _meta=self.meta())
 
+        caller = open_caller()  # the SDK calls `tell` in a task of its own
+
         async def tell(progress: float, total: float | None, message: str | None) -> None:
             of = f"{progress:g}" if total is None else f"{progress:g}/{total:g}"
             log_line(f"{call.name}: {of} {message or ''}".rstrip(), source=self._connection.name)
+            if caller is not None and caller.is_open:
+                with anyio.move_on_after(TELL_SECONDS):  # one that does not read must not hold up the connection
+                    await caller.progress(progress, total, message)
 
         request = types.CallToolRequest(params=params)
         return await client.session.send_request(request, types.CallToolResult, progress_callback=tell)

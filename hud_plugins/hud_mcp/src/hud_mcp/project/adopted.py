@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -11,7 +12,9 @@ from mcp import types
 from hud_core.environment.environment import Environment
 from hud_core.environment.signature import Signature
 from hud_core.environment.tools import ToolFunction
+from hud_core.errors import ToolError
 from hud_core.model.task import EnvRef
+from hud_mcp.callers import open_caller
 from hud_mcp.client.connection import Connection
 from hud_mcp.client.convert import prompt_from
 from hud_mcp.client.lists import everything
@@ -19,6 +22,7 @@ from hud_mcp.client.objects import server_of
 from hud_mcp.client.opening import ObjectOpener
 from hud_mcp.client.options import read_target
 from hud_mcp.client.tools import MCPTools
+from hud_mcp.server.asking import ELICITATION, ROOTS, SAMPLING
 from hud_mcp.server.published import PublishedPrompt, PublishedResource, published
 
 if TYPE_CHECKING:
@@ -39,7 +43,7 @@ class AdoptedServer(Environment):
         super().__init__(server.name, getattr(server, "instructions", None))
         self.server = server
         target = read_target(EnvRef(self.name, "mcp", {"object": server}))
-        self._way = Connection(ObjectOpener(target, server_of(target, None)))
+        self._way = Connection(_Opener(target, server_of(target, None)))
         self.initialize(self._join_server)
         self.shutdown(self._leave_server)
 
@@ -64,6 +68,35 @@ class AdoptedServer(Environment):
             told.resources[resource.uri] = _resource(resource, resource.uri, self._way)
         for template in await everything(client, "resource_templates"):
             told.resources[template.uri_template] = _resource(template, template.uri_template, self._way)
+
+
+class _Opener(ObjectOpener):
+    """Connects to the object so that what it asks reaches the client whose request it is answering.
+
+    In the protocol up to 2025-11-25 a server's questions are requests, whatever the code that asks; ours go on to the
+    client as its own protocol has them. In this process they arrive in the context of the request that led to them.
+    """
+
+    client_options = MappingProxyType({
+        "mode": "legacy",
+        "elicitation_callback": lambda _, params: _pass_on(types.ElicitRequest(params=params), ELICITATION),
+        "sampling_callback": lambda _, params: _pass_on(types.CreateMessageRequest(params=params), SAMPLING),
+        "list_roots_callback": lambda _: _pass_on(types.ListRootsRequest(), ROOTS),
+    })  # fmt: skip
+
+
+async def _pass_on(
+    request: types.InputRequest, needed: types.ClientCapabilities
+) -> types.InputResponse | types.ErrorData:
+    caller = open_caller()
+    if caller is None:
+        return types.ErrorData(
+            code=types.INVALID_REQUEST, message="no client waits for an answer, so nobody can be asked"
+        )
+    try:
+        return await caller.ask(request, needed, None)
+    except ToolError as error:
+        return types.ErrorData(code=types.INVALID_REQUEST, message=str(error))
 
 
 class _Tool(ToolFunction):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 from typing import TYPE_CHECKING, Any, get_args
 
 import mcp_types as types
@@ -18,6 +17,7 @@ from hud_core.environment.values import as_block
 from hud_core.errors import ConfigError, ToolError
 from hud_core.model.content import Message, TextContent
 from hud_core.trace import log_line
+from hud_mcp.callers import current_caller, open_caller
 from hud_mcp.server.convert import mcp_block
 
 if TYPE_CHECKING:
@@ -107,10 +107,6 @@ class Caller:
         return answer
 
 
-current_caller: contextvars.ContextVar[Caller | None] = contextvars.ContextVar("hud_mcp_caller", default=None)
-"""The client that called the code that is running; None where nobody did over MCP."""
-
-
 @frozen
 class Elicited:
     """What a person answered."""
@@ -130,7 +126,7 @@ async def progress(done: float, total: float | None = None, message: str | None 
         message: What is being done.
     """
     log_line(message or "progress", source="progress", done=done, total=total)
-    if (caller := _caller()) is not None:
+    if (caller := open_caller()) is not None:
         await caller.progress(done, total, message)
 
 
@@ -149,7 +145,7 @@ async def log(text: str, *, level: types.LoggingLevel = "info", **data: object) 
         msg = f"a log line has no level {level!r}; there are {', '.join(LEVELS)}"
         raise ConfigError(msg)
     log_line(text, source="log", level=level, **data)
-    if (caller := _caller()) is not None:
+    if (caller := open_caller()) is not None:
         await caller.log(level, {"message": text, **data} if data else text)
 
 
@@ -242,13 +238,8 @@ async def resource_updated(uri: str) -> None:
         await caller.ctx.lifespan_context.resource_updated(uri)
 
 
-def _caller() -> Caller | None:
-    caller = current_caller.get()
-    return caller if caller is not None and caller.is_open else None
-
-
 def _asked(what: str) -> Caller:
-    caller = _caller()
+    caller = open_caller()
     if caller is None:
         msg = f"{what} asks the client that made a call over MCP; nobody did, so there is nobody to ask"
         raise ToolError(msg)

@@ -12,7 +12,7 @@ from hud_core.errors import ConfigError, SetupError, describe
 from hud_core.job.backends import Backends, backends_of, connected
 from hud_core.kernel import Kernel
 from hud_core.log import logger
-from hud_mcp.server.asking import current_caller
+from hud_mcp.callers import current_caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from hud_core.errors import BackendError, ConfigError, GraderError, SetupError, 
 from hud_core.failures import place_of
 from hud_core.log import logger
 from hud_core.model.evaluation import Answer
-from hud_mcp.server.asking import current_caller
+from hud_mcp.callers import current_caller
 from hud_mcp.server.edition import TEARDOWN_SECONDS
 from hud_mcp.server.store import new_handle
 

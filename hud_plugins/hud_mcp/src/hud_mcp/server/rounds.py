@@ -17,7 +17,8 @@ from mcp import MCPError
 from pydantic import TypeAdapter, ValidationError
 
 from hud_core.errors import ConfigError, ToolError
-from hud_mcp.server.asking import Caller, current_caller
+from hud_mcp.callers import current_caller
+from hud_mcp.server.asking import Caller
 from hud_mcp.server.store import new_handle
 
 if TYPE_CHECKING:

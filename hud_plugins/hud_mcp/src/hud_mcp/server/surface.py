@@ -16,9 +16,10 @@ from hud_core.environment.session import Toolbox, unknown_tool
 from hud_core.errors import ConfigError
 from hud_core.model.tools import ToolCall
 from hud_mcp import wire
+from hud_mcp.callers import current_caller
 from hud_mcp.server import rounds
 from hud_mcp.server.arguments import read_arguments
-from hud_mcp.server.asking import LEVEL, Caller, current_caller
+from hud_mcp.server.asking import LEVEL, Caller
 from hud_mcp.server.completion import complete
 from hud_mcp.server.convert import (
     evaluation_data,
