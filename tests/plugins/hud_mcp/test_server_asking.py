@@ -11,13 +11,15 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import Client, MCPError
+from mcp.server import Server
 from mcp.shared.exceptions import MCPDeprecationWarning
 
 from hud.server import elicit, list_roots, log, progress, sample
-from hud_core import Environment
+from hud_core import Environment, EnvRef
 from hud_core.errors import ConfigError, ToolError
 from hud_core.model.content import ImageContent, Message, TextContent
 from hud_core.trace import Recorder, current_recorder
+from hud_mcp.client.backend import MCPBackend
 from hud_mcp.server import EnvironmentServer
 
 
@@ -475,3 +477,18 @@ async def test_a_client_that_leaves_ends_its_call():
         with anyio.fail_after(5):
             while "ended" not in seen:
                 await anyio.sleep(0.01)
+
+
+# --- our client -------------------------------------------------------------------------------------------------------
+
+
+async def test_our_client_answers_no_questions_and_says_so():
+    async def ask(ctx, params):
+        form = types.ElicitRequestFormParams(message="Who?", requested_schema={"type": "object", "properties": {}})
+        return types.InputRequiredResult(input_requests={"who": types.ElicitRequest(params=form)}, request_state="s")
+
+    ref = EnvRef("asking", "mcp", {"object": Server("asking", on_call_tool=ask)})
+    async with MCPBackend().open(ref) as session:
+        result = await session.call_tool("any")
+    assert result.is_error
+    assert result.text == "tool 'any': the server asks its client something, and hud answers no such questions"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import attrs
 
 from hud_core.errors import ConfigError
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from hud_mcp.client.opening import Opener
     from hud_mcp.client.options import Target
     from hud_mcp.client.session import MCPSession
-
-CLOSE_SECONDS = 30.0
-"""How long closing may take when the rollout is cancelled."""
 
 
 class MCPBackend(Backend):
@@ -131,8 +127,7 @@ class _Opened:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                await self._session.aclose()
+            await self._session.aclose()
         finally:
             await self._connection.__aexit__(kind, error, traceback)
 

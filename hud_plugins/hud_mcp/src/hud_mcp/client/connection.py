@@ -156,10 +156,10 @@ class Connection:
         if live is not None:
             if live.client is None:
                 live.scope.cancel()
-            with anyio.move_on_after(LEAVE_SECONDS, shield=True):
+            with anyio.move_on_after(LEAVE_SECONDS, shield=True) as leaving:
                 await live.ended.wait()
-            live.scope.cancel()
-        group.cancel_scope.cancel()
+            if leaving.cancelled_caught:
+                live.scope.cancel()
         if error is None or isinstance(error, Exception):  # the group would wrap it; the caller raises it as it is
             await group.__aexit__(None, None, None)
         else:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from pydantic import TypeAdapter
 
 from hud_core.environment.values import as_block
 from hud_core.model.content import Message, Prompt, ResourceContent, TextContent
@@ -14,7 +15,7 @@ from hud_core.model.tools import Tool, ToolResult
 from hud_mcp import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mcp import types
 
@@ -36,25 +37,32 @@ def tool_from(tool: types.Tool) -> Tool:
     )
 
 
-def result_from(result: types.CallToolResult, call_id: str) -> ToolResult:
-    """Read the result of a call."""
+RESULT: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
+"""What the SDK is to make of a call's result: it has checked the JSON data against the protocol, and models of them are
+of no use here. They would take a twentieth of a call's time."""
+
+
+def result_from(result: Mapping[str, Any], call_id: str) -> ToolResult:
+    """Read the result of a call.
+
+    Raises:
+        ValueError: It is none, but asks something.
+    """
+    if "content" not in result:
+        raise ValueError("the server asks its client something, and hud answers no such questions")
     return ToolResult(
-        content=blocks_from(result.content),
-        structuredContent=result.structured_content,
-        isError=bool(result.is_error),
+        content=map(_block_from, result["content"]),
+        structuredContent=result.get("structuredContent"),
+        isError=bool(result.get("isError")),
         call_id=call_id,
     )
 
 
-def blocks_from(blocks: Iterable[Any]) -> tuple[Content, ...]:
-    """Read content blocks; one of a kind that the kernel does not know is its JSON text."""
-    return tuple(map(_block_from, blocks))
-
-
-def _block_from(block: Any) -> Content:  # noqa: ANN401  the SDK's, of any kind
-    if block.type == "text":  # nearly all of them; `as_block` looks for what this knows
-        return TextContent(text=block.text)
-    return as_block(block) or TextContent(text=block.model_dump_json(by_alias=True))
+def _block_from(block: dict[str, Any]) -> Content:
+    """Read a content block; one of a kind that the kernel does not know is its JSON text."""
+    if block["type"] == "text":  # nearly all of them; `as_block` looks for what this knows
+        return TextContent(text=block["text"])
+    return as_block(block) or TextContent(text=json.dumps(block, ensure_ascii=False))
 
 
 def prompt_from(result: types.GetPromptResult) -> Prompt:
@@ -118,10 +126,11 @@ def contents_from(result: types.ReadResourceResult) -> list[ResourceContent]:
 
 
 def _messages(flat: Sequence[types.PromptMessage], layout: object) -> tuple[Message, ...]:
-    blocks = blocks_from(message.content for message in flat)
+    dumped = [message.content.model_dump(mode="json", by_alias=True, exclude_none=True) for message in flat]
+    blocks = [_block_from(block) for block in dumped]
     messages, start = [], 0
     for role, size in _layout(layout, len(flat)) or _neighbours(flat):
-        messages.append(Message(role=role, content=blocks[start : start + size]))
+        messages.append(Message(role=role, content=tuple(blocks[start : start + size])))
         start += size
     return tuple(messages)
 

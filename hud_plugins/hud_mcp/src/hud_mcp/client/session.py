@@ -18,7 +18,7 @@ from hud_core.errors import ArgumentError, BackendError, GraderError, HudError, 
 from hud_core.trace import log_line
 from hud_mcp import wire
 from hud_mcp.client.connection import Connection, text_of
-from hud_mcp.client.convert import arguments_to, blocks_from, prompt_from
+from hud_mcp.client.convert import RESULT, arguments_to, prompt_from, result_from
 from hud_mcp.client.lists import everything
 from hud_mcp.client.tools import MCPTools
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer, Evaluation
+    from hud_core.model.tools import ToolResult
 
 CLOSE_SECONDS = 10.0
 """How long a server may take to end an episode."""
@@ -154,7 +155,7 @@ class MCPSession(Session):
         except MCPError as error:
             # As in `_prompt`: the server has said where.
             raise _raised(error) or GraderError(f"scenario {self._scenario!r}: {text_of(error)}") from None
-        except ValidationError as error:
+        except ValueError as error:  # the SDK's ValidationError is one
             msg = f"scenario {self._scenario!r}: {self._connection} breaks the protocol: {error}"
             raise GraderError(msg) from error
         self._is_open = False
@@ -167,15 +168,12 @@ class MCPSession(Session):
         arguments = {"scenario": scenario.rpartition(":")[2], "answer": text}
         result = await self._connection.ask(lambda client: self._call(client, arguments, details))
         if result.is_error:
-            said = "\n".join(getattr(block, "text", "") for block in blocks_from(result.content))
-            msg = f"scenario {scenario!r}: the server did not take the answer: {said}"
+            msg = f"scenario {scenario!r}: the server did not take the answer: {result.text}"
             raise GraderError(msg)
 
-    async def _call(
-        self, client: Client, arguments: dict[str, Any], details: Mapping[str, Any]
-    ) -> types.CallToolResult:
+    async def _call(self, client: Client, arguments: dict[str, Any], details: Mapping[str, Any]) -> ToolResult:
         params = types.CallToolRequestParams(name=wire.SUBMIT, arguments=arguments, _meta=self._meta(**details))
-        return await client.session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
+        return result_from(await client.session.send_request(types.CallToolRequest(params=params), RESULT), "")
 
     async def _read(self, scenario: str) -> str:
         # Asked again after a loss only where the episode has a handle: see `Connection.is_bound`.
@@ -199,7 +197,7 @@ class MCPSession(Session):
         try:
             with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                 await self._connection.ask(lambda client: self._call(client, arguments, {wire.CLOSE: True}))
-        except (BackendError, MCPError, ValidationError) as error:
+        except (BackendError, MCPError, ValueError) as error:
             log_line(f"the episode was not closed: {error}", source=self._connection.name)
 
     def _meta(self, **more: Any) -> RequestParamsMeta | None:

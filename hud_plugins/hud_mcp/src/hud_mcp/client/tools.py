@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp import Client, MCPError, types
@@ -16,7 +16,7 @@ from hud_core.trace import log_line
 from hud_mcp import wire
 from hud_mcp.callers import open_caller
 from hud_mcp.client.connection import Connection, ConnectionLostError, text_of
-from hud_mcp.client.convert import result_from, tool_from
+from hud_mcp.client.convert import RESULT, result_from, tool_from
 from hud_mcp.client.lists import MAX_PAGES
 from hud_mcp.client.publications import MCPPublications
 
@@ -113,7 +113,7 @@ class MCPTools:
         except (TypeError, ValueError) as error:  # arguments or a result that the protocol cannot carry
             return ToolResult.error(f"tool {call.name!r}: {error}", call.id)
 
-    async def _call(self, client: Client, call: ToolCall) -> types.CallToolResult:
+    async def _call(self, client: Client, call: ToolCall) -> dict[str, Any]:
         """Send the call. Not by `Client.call_tool`: that refuses results that do not fit their schema."""
         params = types.CallToolRequestParams(name=call.name, arguments=call.arguments, _meta=self.meta())
 
@@ -127,7 +127,8 @@ class MCPTools:
                     await caller.progress(progress, total, message)
 
         request = types.CallToolRequest(params=params)
-        return await client.session.send_request(request, types.CallToolResult, progress_callback=tell)
+        result: dict[str, Any] = await client.session.send_request(request, RESULT, progress_callback=tell)
+        return result
 
     def meta(self) -> RequestParamsMeta | None:
         """Give what says which episode a request belongs to."""
