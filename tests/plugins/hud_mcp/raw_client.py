@@ -17,6 +17,12 @@ INITIALIZE = {
     "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "0"}},
 }
 
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "0"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
 
 class RawClient:
     def __init__(self, stream):
@@ -27,13 +33,13 @@ class RawClient:
             "content-type": "application/json",
         }
 
-    async def post(self, message, **headers):
-        await self.send(json.dumps(message).encode(), **headers)
+    async def post(self, message, path="/mcp", **headers):
+        await self.send(json.dumps(message).encode(), path=path, **headers)
 
-    async def send(self, body, length=None, **headers):
+    async def send(self, body, length=None, path="/mcp", **headers):
         head = {**self.headers, **headers, "content-length": len(body) if length is None else length}
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in head.items())
-        await self.stream.send(f"POST /mcp HTTP/1.1\r\n{lines}\r\n".encode() + body)
+        await self.stream.send(f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
 
     async def get(self):
         """Ask for the session's stream of notifications; gives the head of the answer."""
@@ -48,13 +54,15 @@ class RawClient:
                 data += await self.stream.receive()
         return data.decode()
 
+    async def listen_modern(self, path="/mcp", **meta):
+        """Open a stream of notifications, and wait until it is there."""
+        params = {"notifications": {"toolsListChanged": True}, "_meta": {**meta, **ENVELOPE}}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params}
+        await self.post(message, path, mcp_protocol_version="2026-07-28", mcp_method="subscriptions/listen")
+        assert "acknowledged" in await self.read_until(b"}\r\n\r\n\r\n")
+
     async def ask_modern(self, method, name, arguments, **meta):
-        meta |= {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "0"},
-            "io.modelcontextprotocol/clientCapabilities": {},
-        }
-        params = {"name": name, "arguments": arguments, "_meta": meta}
+        params = {"name": name, "arguments": arguments, "_meta": {**meta, **ENVELOPE}}
         message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         await self.post(message, mcp_protocol_version="2026-07-28", mcp_method=method, mcp_name=name)
 

@@ -28,9 +28,10 @@ from serving import Log, make_environment, over_http
 from hud_core.model.evaluation import Answer
 from hud_core.model.task import EnvRef
 from hud_mcp.client.backend import MCPBackend
-from hud_mcp.server import EnvironmentServer, http
+from hud_mcp.server import EnvironmentServer, episodes, http
 from hud_mcp.server.episodes import Episode
 from hud_mcp.server.surface import Surface
+from hud_mcp.wire import AGENT, EPISODE
 
 PATIENCE = 30.0
 BURST = 120.0
@@ -261,6 +262,42 @@ async def test_a_session_ends_soon_after_the_stream_that_its_client_held(monkeyp
         stream.vanish()
         client.vanish()
         await until(lambda: not log.open)
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_an_episode_ends_soon_after_the_stream_that_named_it(monkeypatch, again):
+    """As above, for clients of the later era: they have no session, and may say which episode a stream is for."""
+    monkeypatch.setattr(episodes, "GONE_SECONDS", 0.6)
+    monkeypatch.setattr(episodes, "SWEEP_SECONDS", 0.1)
+    log = Log()
+    async with over_http(EnvironmentServer(make_environment(log))) as url, Client(url) as harness:
+        prompt = await harness.get_prompt("letters:count", {"word": "x"})
+        meta = {EPISODE: prompt.meta[EPISODE]}
+        stream = await connect(url)
+        await stream.listen_modern(**meta)
+        await anyio.sleep(1.0)
+        assert log.open  # it asks for nothing, but is there
+        stream.vanish()
+        if again:  # it lives, and goes on without a stream
+            await anyio.sleep(0.2)
+            await harness.call_tool("add", {"a": 1}, meta=meta)
+            await anyio.sleep(1.0)
+            assert log.open
+        else:
+            await until(lambda: not log.open)
+
+
+async def test_an_agent_whose_stream_ends_ends_nothing(monkeypatch):
+    monkeypatch.setattr(episodes, "GONE_SECONDS", 0.2)
+    monkeypatch.setattr(episodes, "SWEEP_SECONDS", 0.1)
+    log = Log()
+    async with over_http(EnvironmentServer(make_environment(log))) as url, Client(url) as harness:
+        prompt = await harness.get_prompt("letters:count", {"word": "x"})
+        agent = await connect(url)
+        await agent.listen_modern(f"/mcp/episode/{prompt.meta[AGENT]}", **{EPISODE: prompt.meta[EPISODE]})
+        agent.vanish()
+        await anyio.sleep(0.6)
+        assert log.open
 
 
 async def listening(url, client):

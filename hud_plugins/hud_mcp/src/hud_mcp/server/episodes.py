@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from hud_mcp.server.edition import Edition
     from hud_mcp.server.store import EpisodeStore
 
+GONE_SECONDS = 60.0
+"""How long a client may ask nothing once its stream of notifications has ended: it has vanished, or comes back soon."""
 SWEEP_SECONDS = 15.0
 """How often, at most, episodes are looked through for those that nobody uses any more."""
 
@@ -57,6 +60,8 @@ class Episode:
         self.seen = anyio.current_time()
         """When a request last named the episode."""
         self._users = 0
+        self._streams = 0
+        self._is_left = False
         self._is_driving = True
         self._is_asked = False
         self._is_set_up = False
@@ -70,11 +75,23 @@ class Episode:
     def __enter__(self) -> Self:
         """Keep the episode from growing old during a request."""
         self._users += 1
+        self._is_left = False
         return self
 
     def __exit__(self, *_: object) -> None:
         self._users -= 1
         self.seen = anyio.current_time()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Note that its client holds a stream open, by which it is noticed when the client vanishes."""
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
+            self._is_left = not self._streams
+            self.seen = anyio.current_time()
 
     @property
     def is_closed(self) -> bool:
@@ -82,8 +99,9 @@ class Episode:
         return self._graded.is_set()
 
     def is_older_than(self, seconds: float) -> bool:
-        """Whether no request has used the episode for that long."""
-        return not self._users and anyio.current_time() - self.seen > seconds
+        """Whether no request has used the episode for that long; or for less, where its client seems to be gone."""
+        limit = min(seconds, GONE_SECONDS) if self._is_left else seconds
+        return not self._users and anyio.current_time() - self.seen > limit
 
     async def live(self, arguments: Mapping[str, Any], *, task_status: TaskStatus[Prompt]) -> None:
         """Set the scenario up, wait for `grade` or `end`, and close the generator.

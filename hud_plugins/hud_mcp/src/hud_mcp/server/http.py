@@ -21,6 +21,7 @@ from starlette.routing import Route, Router
 
 from hud_core.errors import ConfigError
 from hud_mcp.server.bodies import BODY_SECONDS, WholeRequest
+from hud_mcp.server.episodes import GONE_SECONDS
 from hud_mcp.server.forward import Forward
 from hud_mcp.server.guard import Guard
 from hud_mcp.server.requests import ADDRESSED
@@ -46,10 +47,6 @@ KEEP_SECONDS = 20
 """How long an unused connection is kept: longer than clients do, often 5 s, so that no call meets a closing one."""
 STUCK_SECONDS = 30.0
 """How long a connection may neither ask nor read what it was sent; it is dropped within twice that."""
-
-
-GONE_SECONDS = 60.0
-"""How long a client may ask nothing once its stream of notifications has ended: it has vanished, or comes back soon."""
 
 
 class ServedApp(Starlette):

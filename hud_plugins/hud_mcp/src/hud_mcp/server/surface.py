@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
@@ -44,6 +45,7 @@ from hud_mcp.server.requests import (
     edition_of,
     environment_of,
     episode_of,
+    handle_of,
     owner_of,
 )
 from hud_mcp.server.run import ServerRun
@@ -328,8 +330,12 @@ class Surface:
     async def listen(
         self, ctx: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        """Tell a client of the later era what changes."""
-        return await ctx.lifespan_context.listen(ctx, params)
+        """Tell a client of the later era what changes. Where it names an episode, that ends soon after the stream."""
+        run = ctx.lifespan_context
+        is_agents = address_of(ctx) is not None  # and an agent that leaves ends nothing
+        episode = None if is_agents else run.episodes.find(handle_of(ctx), None)
+        with nullcontext() if episode is None else episode.held():
+            return await run.listen(ctx, params)
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """Tell a client of the handshake era when a resource changes."""
