@@ -100,10 +100,20 @@ class Outcome(NamedTuple):
 class Simulation:
     """Callers that make so many calls one after the other, through a throttle as ours, by a virtual clock."""
 
-    def __init__(self, server: Server, callers: int, calls: int, *, seed: int = 0, is_controlled: bool = True) -> None:
+    def __init__(
+        self,
+        server: Server,
+        callers: int,
+        calls: int,
+        *,
+        seed: int = 0,
+        is_controlled: bool = True,
+        latency: float = LATENCY,
+    ) -> None:
         self.server, self.random = server, random.Random(seed)
         self.controller = Controller(0.0)
         self.is_controlled = is_controlled
+        self.latency = latency
         self.left = [calls] * callers
         self.most = 0.9 * callers * calls
         self.seconds = 0.0
@@ -141,7 +151,7 @@ class Simulation:
         self.running += 1
         self.controller.sent(self.running)
         if self.server.accepts(self.now, self.random.random()):
-            self.later(LATENCY * self.random.uniform(0.8, 1.2), "answer", caller)
+            self.later(self.latency * self.random.uniform(0.8, 1.2), "answer", caller)
         else:
             self.later(QUICK, "refuse", caller)
 
@@ -175,6 +185,16 @@ def test_refusals_that_do_not_depend_on_the_load_cost_no_more_than_their_waits(s
     ideal = [Simulation(Random(share), callers, 30, seed=seed, is_controlled=False).run() for seed in range(4)]
     assert {outcome.answered for outcome in (*ours, *ideal)} == {callers * 30}
     assert sum(outcome.seconds for outcome in ours) <= sum(outcome.seconds for outcome in ideal) / 0.85
+
+
+@pytest.mark.parametrize("latency", [2.0, 8.0])
+def test_calls_that_take_long_are_waited_for_before_anything_is_concluded(latency: float) -> None:
+    ours = Simulation(Random(0.3), 300, 5, latency=latency).run()
+    ideal = Simulation(Random(0.3), 300, 5, latency=latency, is_controlled=False).run()
+    assert ours.seconds <= ideal.seconds / 0.8
+    capped = Simulation(Capped(50), 200, 10, latency=latency).run()
+    assert capped.seconds <= 0.9 * 200 * 10 * latency / 50 / 0.8
+    assert capped.refusals < 1 + 3 * latency
 
 
 @pytest.mark.parametrize(("most", "callers"), [(1, 100), (10, 100), (50, 100), (50, 400)])

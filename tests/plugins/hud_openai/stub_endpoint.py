@@ -212,12 +212,12 @@ def speak(text: str) -> Script:
     return lambda request: respond(message(text)) if request.path.endswith("/responses") else say(text)
 
 
-def converse(delay: float, turns: int, refused: float = 0.0) -> Script:
+def converse(delay: float, turns: int, refused: float = 0.0, retry_after: str = "1") -> Script:
     """Answer a conversation in that many turns, each after a delay: tool calls, then text.
 
-    A share of the requests is refused at once instead, at random, with 429 and a ``Retry-After`` of a second.
+    A share of the requests is refused at once instead, at random, with 429 and a ``Retry-After``.
     """
-    more, last, full = call(("echo", {"text": "on"})), say("done"), fail(429, "slow down", retry_after="1")
+    more, last, full = call(("echo", {"text": "on"})), say("done"), fail(429, "slow down", retry_after=retry_after)
     more.delay = last.delay = delay
     chance = random.Random(0)
 

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 WINDOW = 1.0
 """Seconds of a window at the least; it is longer where calls take long, or few are answered."""
+FIRST_WINDOW = 60.0
+"""Seconds that an endpoint has for its first answer, before refusals mean that it answers nobody."""
 LATENCIES = 3.0
 """How many calls' time a window is at the least."""
 SAMPLES = 20
@@ -102,7 +104,7 @@ class Controller:
 
     def _begin(self, start: float) -> None:
         self._start = start
-        self._due = start + max(WINDOW, LATENCIES * self.latency)
+        self._due = start + (max(WINDOW, LATENCIES * self.latency) if self.latency else FIRST_WINDOW)
         self._answered = self._refused = self._peak = 0
         self._is_bound = False
 
@@ -119,8 +121,11 @@ class Controller:
 
     def answered(self, now: float, seconds: float) -> None:
         """Take note of an answer that took so long."""
-        self.latency += (seconds - self.latency) * (0.05 if self.latency else 1.0)
         self._quiet_since = None
+        if not self.latency:  # only now is there a rate to measure
+            self.latency = seconds
+            self._begin(now)
+        self.latency += (seconds - self.latency) * 0.05
         if now >= self._start:
             self._answered += 1
             if now >= self._due:
