@@ -64,14 +64,15 @@ def computer_call(stub: ModuleType, **more: Any) -> Any:
 # --- shell and patches ------------------------------------------------------------------------------------------------
 
 
-async def test_the_shell_is_the_model_s_own(endpoint: Endpoint, stub: ModuleType) -> None:
+@pytest.mark.parametrize("shell", [SHELL, tool("shell", openai={"api_type": "shell", "api_name": "shell"})])
+async def test_the_shell_is_the_model_s_own(endpoint: Endpoint, stub: ModuleType, shell: Tool) -> None:
     action = {"commands": ["ls", "false"], "timeout_ms": 1000, "max_output_length": 99}
     chunks = [{"stdout": "a\n", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}] * 2
     server = endpoint(
         stub.respond({"type": "shell_call", "id": "sh_1", "call_id": "c1", "action": action, "status": "completed"}),
         stub.respond(stub.message("done")),
     )
-    desk = Desk([SHELL], ToolResult(structuredContent={"output": chunks, "max_output_length": 5}))
+    desk = Desk([shell], ToolResult(structuredContent={"output": chunks, "max_output_length": 5}))
     async with openai(server) as agent:
         await agent.run(ASK, Toolbox(desk))
     assert server.bodies[0]["tools"] == [{"type": "shell", "environment": {"type": "local"}}]

@@ -614,6 +614,13 @@ async def test_an_endpoint_that_takes_too_long(endpoint: Endpoint, stub: ModuleT
     assert raised.value.retry
 
 
+async def test_a_broken_prompt_is_not_a_filtered_one(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
+    server = endpoint(stub.fail(400, "input[0] is no item", error={"code": "invalid_prompt"}))
+    async with agent_of(server) as agent:
+        with pytest.raises(ProviderError, match="is no item"):
+            await agent.run(ask("x"), toolbox())
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
 async def test_failures_that_stay_are_not_tried_again(
     endpoint: Endpoint, stub: ModuleType, toolbox: Tools, status: int
