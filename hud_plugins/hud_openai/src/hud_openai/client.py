@@ -15,20 +15,18 @@ aiohttp knows only asyncio, so on trio it is the SDK's default client.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import sniffio
-from anyio.lowlevel import current_token
 
+from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url, retry_after
 from hud_core.errors import ContextOverflowError, ProviderError
 from hud_core.settings import settings
-from hud_openai.config import public_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Mapping
 
     from openai import APIError, APIStatusError, AsyncOpenAI, RequestOptions
 
@@ -97,7 +95,7 @@ class Endpoint:
         self._path = path
         given = config.openai_client.api_key if config.openai_client else None
         self._key = given or config.api_key or settings.openai_api_key or "none"
-        self._clients: dict[object, tuple[AsyncOpenAI, AsyncGenerator[None, None]]] = {}
+        self._clients = ClientPerLoop(partial(_make, config, self._key))
 
     async def check_key(self) -> None:
         """List the models, to find out whether the key is good for that.
@@ -107,7 +105,7 @@ class Endpoint:
         """
         import openai
 
-        client = self._config.openai_client or await self._client()
+        client = self._config.openai_client or await self._clients.get()
         try:
             await client.get("/models", cast_to=openai.AsyncAPIResponse[object], options=self._options())
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.APIConnectionError) as error:
@@ -125,7 +123,7 @@ class Endpoint:
         """
         import openai
 
-        client = self._config.openai_client or await self._client()
+        client = self._config.openai_client or await self._clients.get()
         try:
             response = await client.post(
                 self._path,
@@ -139,38 +137,12 @@ class Endpoint:
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given stays open."""
-        _, life = self._clients.pop(current_token(), (None, None))
-        if life is not None:
-            await life.aclose()
+        await self._clients.aclose()
 
     def _options(self) -> RequestOptions:
         kwargs = self._config.completion_kwargs
         headers, query = kwargs.get("extra_headers", {}), kwargs.get("extra_query", {})
         return {"headers": headers, "params": query, "max_retries": 0}
-
-    async def _client(self) -> AsyncOpenAI:
-        """Give the client of this event loop, made on first use."""
-        loop = current_token()
-        if loop not in self._clients:
-            self._clients = {token: made for token, made in self._clients.items() if not made[0].is_closed()}
-            client = self._make()
-            life = _close_with_loop(client)
-            await anext(life)
-            self._clients[loop] = client, life
-        return self._clients[loop][0]
-
-    def _make(self) -> AsyncOpenAI:
-        import openai
-
-        config = self._config
-        is_asyncio = sniffio.current_async_library() == "asyncio"
-        http_client = openai.DefaultAioHttpClient() if is_asyncio else openai.DefaultAsyncHttpxClient()
-        return openai.AsyncOpenAI(
-            base_url=config.base_url,
-            api_key=self._key,
-            timeout=openai.not_given if config.timeout is None else config.timeout,
-            http_client=http_client,
-        )
 
     def _meaning(self, error: APIError) -> ProviderError:
         """Say what an error of the SDK means for a rollout, without the key, should the endpoint have repeated it."""
@@ -207,7 +179,7 @@ class Endpoint:
         """Tell a refused connection from silence; the SDK calls either of them a timeout, as the HTTP client does."""
         import openai
 
-        reason = _innermost(error)
+        reason = innermost(error)
         is_refused = isinstance(reason, OSError) and not isinstance(reason, TimeoutError)
         if isinstance(error, openai.APITimeoutError) and not is_refused:
             return ProviderError(f"{where} did not answer in time; setting 'timeout' says how many seconds it has")
@@ -226,35 +198,13 @@ def is_withheld(code: str | None, text: str) -> bool:
     return code in WITHHELD or (code == "invalid_prompt" and "polic" in text)
 
 
-async def _close_with_loop(client: AsyncOpenAI) -> AsyncGenerator[None, None]:
-    """Close a client when the event loop ends, whoever forgot it: a loop closes the generators that are left in it."""
-    try:
-        yield
-    finally:
-        await client.close()
+def _make(config: EndpointConfig, key: str) -> AsyncOpenAI:
+    import openai
 
-
-def _innermost(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds an endpoint asks to wait: in milliseconds, in seconds, or until a date."""
-    try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        return max(0.0, float(headers["retry-after"]))
-    except KeyError:
-        return None
-    except ValueError:
-        return _until(headers.get("retry-after", ""))
-
-
-def _until(date: str) -> float | None:
-    try:
-        then = parsedate_to_datetime(date)
-    except ValueError:
-        return None
-    return max(0.0, (then - datetime.now(UTC)).total_seconds())
+    is_asyncio = sniffio.current_async_library() == "asyncio"
+    return openai.AsyncOpenAI(
+        base_url=config.base_url,
+        api_key=key,
+        timeout=openai.not_given if config.timeout is None else config.timeout,
+        http_client=openai.DefaultAioHttpClient() if is_asyncio else openai.DefaultAsyncHttpxClient(),
+    )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from attrs import field, frozen
 
 from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, must_be
+from hud_core.agents.endpoint import must_be_url, public_url
 from hud_core.errors import ConfigError
 from hud_core.settings import settings
 
@@ -44,16 +44,6 @@ def one_of(*values: str) -> Callable[[object, Attribute[Any], object], None]:
     return check
 
 
-def _url(_: object, attribute: Attribute[Any], value: str | None) -> None:
-    if value is not None and not value.startswith(("http://", "https://")):
-        raise ConfigError(f"setting {attribute.name!r} must begin with http:// or https://, got {public_url(value)!r}")
-    if value is not None and urlsplit(value).username is not None:  # records and messages show URLs
-        raise ConfigError(
-            f"setting {attribute.name!r} must hold no user and password; give api_key, or an Authorization header in "
-            "completion_kwargs={'extra_headers': {...}}"
-        )
-
-
 def _free(config: EndpointConfig, attribute: Attribute[Any], value: dict[str, Any]) -> None:
     if taken := [name for name in value if name in config.managed]:
         raise ConfigError(f"setting {attribute.name!r} must not hold {', '.join(taken)}: the agent fills these itself")
@@ -70,7 +60,9 @@ class EndpointConfig(BaseAgentConfig):
     managed: ClassVar[tuple[str, ...]] = ()
     """Fields of the request that the agent fills, or that would break its loop."""
 
-    base_url: str | None = field(default=None, validator=[must_be(str), _url], repr=lambda url: repr(public_url(url)))
+    base_url: str | None = field(
+        default=None, validator=[must_be(str), must_be_url], repr=lambda url: repr(public_url(url))
+    )
     """Where the API is, such as ``http://localhost:8000/v1``; by default ``OPENAI_BASE_URL``, then OpenAI's own."""
     api_key: str | None = field(default=None, validator=must_be(str), repr=False, metadata=SECRET)
     """By default ``OPENAI_API_KEY``; an endpoint of your own may need none."""
@@ -161,11 +153,3 @@ class ChatConfig(EndpointConfig):
         super().check_usable()
         if not self.model:
             raise ConfigError(f"{self.agent} needs a model: give model='...', or -m on the command line")
-
-
-def public_url(url: str | None) -> str | None:
-    """Give a URL without what may be a secret in it: user, password, query."""
-    if url is None:
-        return None
-    scheme, netloc, path, *_ = urlsplit(url)
-    return urlunsplit((scheme, netloc.rpartition("@")[2], path, "", ""))
