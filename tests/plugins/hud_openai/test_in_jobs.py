@@ -11,7 +11,7 @@ import pytest
 import hud_local
 import hud_openai
 from hud_core import AgentAnswer, Cause, Environment, Kernel, Retries, StopReason, evaluate, run
-from hud_openai import OpenAIChatAgent
+from hud_openai import OpenAIAgent, OpenAIChatAgent
 
 Endpoint = Callable[..., Any]
 
@@ -76,6 +76,30 @@ async def test_a_model_of_openai_is_found_by_its_name(
     job = await run(tasks, "gpt-5.4", kernel=kernel, max_concurrent=1, save=False)
     assert [rollout.reward for rollout in job] == [1.0, 1.0]
     assert [body["model"] for body in server.bodies] == ["gpt-5.4"] * 3
+
+
+async def test_kept_answers_of_a_model_that_remembers_are_used_and_gone_on_from(
+    endpoint: Endpoint, stub: ModuleType, kernel: Kernel, tmp_path: Path
+) -> None:
+    calls = [stub.function("count_letter", {"text": "strawberry", "letter": letter}, letter) for letter in "rb"]
+    replies = [
+        stub.respond(calls[0], id="resp_kept"),
+        stub.respond(calls[1], id="resp_lost"),
+        stub.respond(stub.message("3")),
+    ]
+    server = endpoint(*replies, *replies[1:])
+    task = count.task(word="strawberry", letter="r")
+    async with OpenAIAgent.create(base_url=server.url) as agent:
+        for _ in range(2):
+            job = await run(task, agent, kernel=kernel, cache=tmp_path / "cache", save=False)
+            assert job.reward == 1.0
+        assert len(server.requests) == 3
+        [*_, last] = sorted(
+            (tmp_path / "cache").rglob("*"), key=lambda path: path.is_file() and b"resp_lost" in path.read_bytes()
+        )
+        last.unlink()
+        assert (await run(task, agent, kernel=kernel, cache=tmp_path / "cache", save=False)).reward == 1.0
+    assert server.bodies[3]["previous_response_id"] == "resp_kept"
 
 
 async def test_how_rollouts_end(endpoint: Endpoint, stub: ModuleType, kernel: Kernel) -> None:

@@ -137,7 +137,7 @@ class OpenAIAgent(ToolLoopAgent):
         elif THOUGHTS in body.get("include", ()) and (error.param == "include" or "ncrypted content" in said):
             self._tells_thoughts = False
             lost = "the endpoint has no encrypted thoughts for this model"
-        elif _strict(body) and error.code == "invalid_function_parameters":
+        elif _strict(body) and "invalid_function_parameters" in said:
             self._takes_strict = False
             lost = "the endpoint does not take all tools in strict mode, so none is"
         else:
