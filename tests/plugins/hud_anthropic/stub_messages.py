@@ -8,8 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+
+from anthropic.types import beta as types
+from pydantic import TypeAdapter
 
 Event = dict[str, Any]
 
@@ -119,6 +123,42 @@ def broken(reply: Reply, at: int, kind: str = "overloaded_error", said: str = "O
 def cut(reply: Reply, at: int) -> Reply:
     """Lose the connection in the middle of a stream."""
     return Reply(reply.events, cut=at)
+
+
+# --- the form of requests ---------------------------------------------------------------------------------------------
+
+
+@cache
+def forms() -> dict[str, TypeAdapter[Any]]:
+    """Give the SDK's own types for what is in a request."""
+    system = str | list[types.BetaTextBlockParam]
+    return {
+        "messages": TypeAdapter(list[types.BetaMessageParam]),
+        "output_config": TypeAdapter(types.BetaOutputConfigParam),
+        "system": TypeAdapter(system),
+        "thinking": TypeAdapter(types.BetaThinkingConfigParam),
+        "tool_choice": TypeAdapter(types.BetaToolChoiceParam),
+        "tools": TypeAdapter(list[types.BetaToolUnionParam]),
+    }
+
+
+def check_form(body: Any) -> None:
+    """Check a request against the SDK's types.
+
+    Raises:
+        ValidationError: It is not what the API takes.
+    """
+    for name, form in forms().items():
+        if name in body:
+            drain(form.validate_python(body[name]))
+
+
+def drain(value: Any) -> None:
+    """Look at everything: what the SDK types as an iterable is checked when it is looked at."""
+    if isinstance(value, str | bytes | int | float | None):
+        return
+    for item in value.values() if isinstance(value, dict) else value:
+        drain(item)
 
 
 # --- the server -------------------------------------------------------------------------------------------------------

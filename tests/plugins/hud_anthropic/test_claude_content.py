@@ -137,6 +137,20 @@ async def test_roles_are_kept_and_systems_go_where_the_api_has_them(
     ]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"messages": [{"role": "user", "content": [{"type": "tool_result", "content": [text("no id")]}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "base64", "data": PNG}}]}]},
+        {"tools": [{"type": "computer_20250124", "name": "computer"}]},
+        {"thinking": {"type": "enabled"}},
+    ],
+)
+def test_a_request_that_the_api_would_refuse_is_found(stub: ModuleType, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="validation error"):  # every endpoint of these tests checks what it was sent
+        stub.check_form(wrong)
+
+
 # --- prompt caching ---------------------------------------------------------------------------------------------------
 
 

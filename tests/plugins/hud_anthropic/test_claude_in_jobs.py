@@ -116,6 +116,7 @@ task = count.task(word="strawberry", letter="r")
 """
 
 
+@pytest.mark.slow
 def test_a_job_from_the_command_line(endpoint: Endpoint, stub: ModuleType, tmp_path: Path) -> None:
     server = endpoint(stub.say("3"))
     (tmp_path / "tasks.py").write_text(TASKS)

@@ -20,6 +20,8 @@ from hud_core.kernel import Kernel
 from hud_core.model.content import ImageContent, Message, Prompt, ResourceContent, TextContent
 from hud_core.model.evaluation import StopReason
 
+pytestmark = pytest.mark.slow  # the servers take their time to start
+
 Tools = Callable[..., Toolbox]
 Serve = Callable[..., AbstractContextManager[str]]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
