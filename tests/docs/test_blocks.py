@@ -31,7 +31,11 @@ def model_server() -> Iterator[str]:
     """A model endpoint that always answers with a 3, for pages that need one, in the form that it is asked in."""
     gemini = Reply({"candidates": [{"content": {"role": "model", "parts": [{"text": "3"}]}, "finishReason": "STOP"}]})
 
+    claude = Reply({"type": "message", "content": [{"type": "text", "text": "3"}], "stop_reason": "end_turn"})
+
     def answer(request: Request) -> Reply:
+        if request.path.startswith("/v1/messages"):
+            return claude
         return gemini if request.path.endswith(":generateContent") else speak("3")(request)
 
     with StubEndpoint(answer) as endpoint:
@@ -43,6 +47,7 @@ def environ(home: Path, model_server: str) -> dict[str, str]:
     terminal = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     model = {"OPENAI_BASE_URL": model_server, "OPENAI_API_KEY": "sk-not-a-key"}
     model |= {"GOOGLE_GEMINI_BASE_URL": model_server.removesuffix("/v1"), "GEMINI_API_KEY": "not-a-key"}
+    model |= {"ANTHROPIC_BASE_URL": model_server.removesuffix("/v1"), "ANTHROPIC_API_KEY": "not-a-key"}
     outside = {name: value for name, value in os.environ.items() if not name.startswith("HUD_")}
     return {**outside, "HOME": str(home), "PATH": commands, **terminal, **model}
 

@@ -20,6 +20,7 @@ _TEXT = {
     "hud_gateway_url": ("HUD_GATEWAY_URL", "https://inference.hud.ai"),
     "log_stream": ("HUD_LOG_STREAM", "stdout"),
     "anthropic_api_key": ("ANTHROPIC_API_KEY", None),
+    "anthropic_base_url": ("ANTHROPIC_BASE_URL", None),
     "openai_api_key": ("OPENAI_API_KEY", None),
     "openai_base_url": ("OPENAI_BASE_URL", None),
     "gemini_api_key": ("GEMINI_API_KEY", None),

@@ -154,7 +154,7 @@ class ClaudeConfig(BaseAgentConfig):
         """
         own = dict(options)
         if own.get("model_client") is None:
-            own["base_url"] = own.get("base_url") or settings.lookup("ANTHROPIC_BASE_URL")
+            own["base_url"] = own.get("base_url") or settings.anthropic_base_url
             own["api_key"] = own.get("api_key") or settings.anthropic_api_key
         config = super().from_options(own)
         config.check_usable()
