@@ -17,6 +17,8 @@ from hud_core.testing import AgentContract, PluginContract
 from hud_core.testing.agent import PROMPT
 from hud_gemini import GeminiAgent, GeminiCUAAgent
 
+pytestmark = pytest.mark.slow
+
 
 class TestPlugin(PluginContract):
     plugin = "hud_gemini"

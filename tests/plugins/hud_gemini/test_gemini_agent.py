@@ -182,6 +182,7 @@ async def test_roles_are_kept(endpoint: Endpoint, stub: ModuleType, toolbox: Too
     ]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(
     ("model", "inside"),
     [
@@ -214,6 +215,7 @@ async def test_the_media_of_results_go_into_the_response_where_the_model_takes_t
 # --- how turns end ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(
     ("finish", "text", "stop"),
     [
@@ -291,6 +293,18 @@ async def test_a_call_that_is_none_goes_back_to_the_model(
     assert said == {"role": "model", "parts": [{"text": message or reason}]}
     [part] = heard["parts"]
     assert told in part["text"]
+
+
+async def test_a_call_of_nothing_is_not_made_though_it_came_as_one(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools, agent_of: Agents
+) -> None:
+    called = {"functionCall": {"name": "count_letter", "args": {"text": "r", "letter": "r"}}}
+    server = endpoint(stub.answer([{"text": "now"}, called], "UNEXPECTED_TOOL_CALL"), stub.say("3"))
+    async with agent_of(server) as agent:
+        assert (await agent.run(ask("x"), toolbox(count_letter))).text == "3"
+    said, heard = server.bodies[1]["contents"][1:]
+    assert said["parts"] == [{"text": "now"}, {"text": "UNEXPECTED_TOOL_CALL"}]
+    assert "'count_letter' was not called: there is no such function" in heard["parts"][0]["text"]
 
 
 async def test_arguments_that_are_no_object_go_back_to_the_model(

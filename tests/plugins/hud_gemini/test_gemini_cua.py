@@ -15,6 +15,7 @@ from hud_core.model.evaluation import StopReason
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 from hud_gemini import GeminiAgent, GeminiCUAAgent
 
+pytestmark = pytest.mark.slow
 Endpoint = Callable[..., Any]
 Agents = Callable[..., Any]
 PROMPT = Prompt(messages=(Message(content=(TextContent(text="buy it"),)),))

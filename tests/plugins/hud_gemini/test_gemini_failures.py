@@ -18,6 +18,7 @@ from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import StopReason
 from hud_gemini import GeminiAgent
 
+pytestmark = pytest.mark.slow
 Endpoint = Callable[..., Any]
 Tools = Callable[..., Toolbox]
 Agents = Callable[..., Any]
@@ -36,6 +37,7 @@ async def failure(agent: Any, toolbox: Tools) -> ProviderError:
     return raised.value
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(
     ("status", "details", "headers", "retry", "after", "overloaded"),
     [
@@ -96,6 +98,7 @@ async def test_a_conversation_that_is_too_long_ends_the_attempt(
         assert (await agent.run(PROMPT, toolbox())).stop_reason is StopReason.CONTEXT_OVERFLOW
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -15,6 +15,7 @@ import hud_gemini
 import hud_local
 from hud_core import AgentAnswer, Cause, Environment, Kernel, StopReason, run
 
+pytestmark = pytest.mark.slow
 Endpoint = Callable[..., Any]
 
 

@@ -15,6 +15,8 @@ from hud_core.errors import ConfigError, UnknownProviderError
 from hud_core.kernel import Kernel
 from hud_gemini import GeminiAgent, GeminiCUAAgent
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def kernel() -> Kernel:

@@ -18,6 +18,7 @@ from hud_core.kernel import Kernel
 from hud_core.model.content import ImageContent, Message, Prompt, TextContent
 from hud_core.model.evaluation import StopReason
 
+pytestmark = pytest.mark.slow
 Tools = Callable[..., Toolbox]
 Agents = Callable[..., Any]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

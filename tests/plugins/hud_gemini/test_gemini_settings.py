@@ -20,6 +20,7 @@ from hud_core.model.tools import Tool
 from hud_gemini import GeminiAgent, GeminiConfig, GeminiCUAAgent
 from hud_gemini.schemas import wire_schema
 
+pytestmark = pytest.mark.slow
 Endpoint = Callable[..., Any]
 Tools = Callable[..., Toolbox]
 Agents = Callable[..., Any]
@@ -38,6 +39,7 @@ def count_letter(text: str, letter: str) -> int:
 # --- what each setting does -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(
     ("options", "path", "value"),
     [
@@ -51,6 +53,8 @@ def count_letter(text: str, letter: str) -> int:
         ({"thinking_level": "high"}, "generationConfig.thinkingConfig.thinkingLevel", "HIGH"),
         ({"thinking_budget": 0}, "generationConfig.thinkingConfig.thinkingBudget", 0),
         ({"include_thoughts": False}, "generationConfig.thinkingConfig.includeThoughts", False),
+        ({"thinking_budget": 0}, "generationConfig.thinkingConfig", {"thinkingBudget": 0}),
+        ({"model": "gemini-2.0-flash"}, "generationConfig.thinkingConfig", None),
         ({"tool_mode": "any"}, "toolConfig.functionCallingConfig.mode", "ANY"),
         ({"safety_settings": {"A": "B"}}, "safetySettings", [{"category": "A", "threshold": "B"}]),
         (
@@ -122,11 +126,28 @@ async def test_vertex_ai(endpoint: Endpoint, stub: ModuleType, toolbox: Tools, a
     assert "toolConfig" not in request.body
 
 
+@pytest.mark.parametrize(
+    ("backend", "error", "said"),
+    [("asyncio", ProviderError, "no access to Vertex AI: .*credentials"), ("trio", ConfigError, "on asyncio only")],
+)
+def test_vertex_ai_without_credentials(
+    toolbox: Tools, monkeypatch: pytest.MonkeyPatch, backend: str, error: type[Exception], said: str
+) -> None:
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # do not look for a metadata server
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "global")
+    monkeypatch.setenv("GEMINI_API_KEY", "not-for-this")
+    agent = GeminiAgent.create(vertexai=True, base_url="http://127.0.0.1:9")
+    with pytest.raises(error, match=said) as raised:
+        anyio.run(agent.run, ask(), toolbox(), backend=backend)
+    assert not getattr(raised.value, "retry", False)
+
+
 # --- a client of one's own --------------------------------------------------------------------------------------------
 
 
 def own(server: Any, **options: Any) -> genai.Client:
-    options = {"base_url": server.url.removesuffix("/v1"), "api_version": "v1beta", **options}
+    options = {"base_url": server.url.removesuffix("/v1"), **options}
     return genai.Client(api_key="own", vertexai=False, http_options=genai.types.HttpOptions(**options))
 
 
@@ -141,6 +162,7 @@ async def test_a_client_of_one_s_own_is_used_and_stays_open(
                 assert (await agent.run(ask(), toolbox())).text == "ok"
         assert not http_client.is_closed
         client.close()
+    assert {request.path for request in server.requests} == {"/v1beta/models/gemini-3-pro-preview:generateContent"}
     assert {request.headers["x-goog-api-key"] for request in server.requests} == {"own"}
 
 

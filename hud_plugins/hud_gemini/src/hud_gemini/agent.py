@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hud_core import trace
@@ -27,6 +28,10 @@ SAMPLING = {
     "seed": "seed",
 }
 """Settings and their names in ``generationConfig``."""
+
+
+THOUGHTLESS = re.compile(r"gemini-(1|2\.0)[.-]")
+"""Models that do not think."""
 
 
 class GeminiAgent(ToolLoopAgent):
@@ -99,13 +104,14 @@ class GeminiAgent(ToolLoopAgent):
     def _generation(self, schema: dict[str, Any] | None) -> dict[str, Any]:
         config = self.config
         chosen = {wire: getattr(config, name) for name, wire in SAMPLING.items()}
+        thinks = config.thinking_budget != 0 and not THOUGHTLESS.match((config.model or "").rpartition("/")[2])
         thinking = {
-            "includeThoughts": config.include_thoughts,
+            "includeThoughts": config.include_thoughts if thinks else None,  # else the API rejects the request
             "thinkingLevel": config.thinking_level and config.thinking_level.upper(),
             "thinkingBudget": config.thinking_budget,
         }
         answer = {"responseMimeType": "application/json", "responseJsonSchema": wire_schema(schema)} if schema else {}
-        return {**_given(chosen), "thinkingConfig": _given(thinking), **answer}
+        return _given({**chosen, "thinkingConfig": _given(thinking) or None, **answer})
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

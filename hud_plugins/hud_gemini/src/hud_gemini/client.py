@@ -57,15 +57,14 @@ class Connected:
 
         self._http = _http_client()
         options: dict[str, Any] = {"timeout": int(TIMEOUT * 1000)}
-        options["api_version"] = config.api_version or ("v1beta1" if config.vertexai else "v1beta")
         options["httpx_async_client" if hasattr(self._http, "aclose") else "aiohttp_client"] = self._http
         if config.base_url:
             options["base_url"] = config.base_url
         self.client = Client(
             vertexai=config.vertexai,
-            api_key=None if config.vertexai and not config.key else key,
-            project=config.project,
-            location=config.location,
+            api_key=None if config.cloud_project and not config.api_key else key,
+            project=config.cloud_project,
+            location=config.cloud_location,
             http_options=HttpOptions(**options),
         )
 
@@ -88,7 +87,7 @@ class Endpoint:
         self._config = config
         own = getattr(config.model_client, "_api_client", None)  # the SDK has no public name for a client's key
         self._key = getattr(own, "api_key", None) or config.key or "none"
-        self._where = public_url(config.base_url) or ("Vertex AI" if config.vertexai else "the Gemini API")
+        self._where = public_url(config.base_url) or ("Vertex AI" if config.is_on_vertex else "the Gemini API")
         self._clients = ClientPerLoop(partial(Connected, config, self._key))
 
     async def generate(self, body: dict[str, Any]) -> str:
@@ -132,7 +131,8 @@ class Endpoint:
 
     def _options(self) -> HttpOptionsDict:
         """Give the options of a request; what is not set is as the client has it."""
-        options: HttpOptionsDict = {"retry_options": {"attempts": 1}}
+        version = self._config.api_version or ("v1beta1" if self._config.is_on_vertex else "v1beta")
+        options: HttpOptionsDict = {"retry_options": {"attempts": 1}, "api_version": version}
         if self._config.extra_headers:
             options["headers"] = self._config.extra_headers
         if self._config.timeout is not None:

@@ -100,7 +100,7 @@ class GeminiConfig(BaseAgentConfig):
     )
     """Where the API is, without the version; by default ``GOOGLE_GEMINI_BASE_URL``, then Google's own."""
     api_version: str | None = field(default=None, validator=must_be(str))
-    """By default ``v1beta``, which has all that the agent uses; ``v1beta1`` on Vertex AI."""
+    """By default ``v1beta``, which has all that the agent uses; ``v1beta1`` on Vertex AI. Also for your own client."""
     api_key: str | None = field(default=None, validator=must_be(str), repr=False, metadata=SECRET)
     """By default ``GEMINI_API_KEY``, then ``GOOGLE_API_KEY``."""
     validate_api_key: bool = field(default=True, validator=must_be(bool), metadata=OPERATIONAL)
@@ -132,9 +132,24 @@ class GeminiConfig(BaseAgentConfig):
     @property
     def key(self) -> str | None:
         """The API key, given or found outside; a project of Vertex AI is not overruled by one that was found."""
-        if self.api_key or (self.vertexai and self.project):
+        if self.api_key or self.cloud_project:
             return self.api_key
         return settings.gemini_api_key or settings.lookup("GOOGLE_API_KEY")
+
+    @property
+    def cloud_project(self) -> str | None:
+        """The project on Vertex AI, given or found outside."""
+        return (self.project or settings.lookup("GOOGLE_CLOUD_PROJECT")) if self.vertexai else None
+
+    @property
+    def cloud_location(self) -> str | None:
+        """The region on Vertex AI, given or found outside."""
+        return (self.location or settings.lookup("GOOGLE_CLOUD_LOCATION")) if self.vertexai else None
+
+    @property
+    def is_on_vertex(self) -> bool:
+        """Whether the requests go to Vertex AI, whose API differs a little."""
+        return self.vertexai if self.model_client is None else self.model_client.vertexai
 
     def check_usable(self) -> None:
         """Find out whether there is a model, and a way to ask it.
@@ -148,7 +163,7 @@ class GeminiConfig(BaseAgentConfig):
             raise ConfigError("give thinking_level (Gemini 3) or thinking_budget (Gemini 2.5), not both")
         if (self.project or self.location) and not self.vertexai:
             raise ConfigError("settings 'project' and 'location' are for Vertex AI; give vertexai=True too")
-        if self.model_client is None and self.validate_api_key and not (self.key or self._has_project):
+        if self.model_client is None and self.validate_api_key and not (self.key or self.cloud_project):
             raise ConfigError(
                 "no key for the Gemini API: set GEMINI_API_KEY (or GOOGLE_API_KEY), or give api_key='...'; on Vertex "
                 "AI give vertexai=True and project='...'; at an endpoint that needs no key, validate_api_key=False"
@@ -157,10 +172,6 @@ class GeminiConfig(BaseAgentConfig):
     def described(self) -> dict[str, Any]:
         """Give the settings that decide how the agent behaves."""
         return {**super().described(), "base_url": public_url(self.base_url)}
-
-    @property
-    def _has_project(self) -> bool:
-        return self.vertexai and bool(self.project or settings.lookup("GOOGLE_CLOUD_PROJECT"))
 
 
 @frozen(kw_only=True)

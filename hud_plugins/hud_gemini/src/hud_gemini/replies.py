@@ -142,7 +142,8 @@ def _turn(candidate: Candidate, answer: WireAnswer, reader: _Reader) -> ModelTur
     calls: tuple[ToolCall | MalformedCall, ...]
     if reason in NOT_CALLED:
         written = candidate.finish_message or ""
-        calls = (_malformed(reason, written, reader.call_id(0)),)
+        named = [part.function_call.name for part in parts if part.function_call]
+        calls = (_malformed(reason, written, reader.call_id(0), named),)
         raw["parts"] = [part for part in raw.get("parts") or [] if part.get("text")] + [{"text": written or reason}]
     else:
         calls = tuple(reader.calls([part.function_call for part in parts if part.function_call]))
@@ -166,9 +167,10 @@ def _stop(reason: str) -> StopReason | None:
     return StopReason.TRUNCATED if reason in CUT_OFF else None
 
 
-def _malformed(reason: str, written: str, call_id: str) -> MalformedCall:
-    names = [found[1] for pattern in CALLED if (found := pattern.search(written))]
-    return MalformedCall(name=names[0] if names else "unknown", id=call_id, raw=written, problem=NOT_CALLED[reason])
+def _malformed(reason: str, written: str, call_id: str, named: list[str | None]) -> MalformedCall:
+    found = [match[1] for pattern in CALLED if (match := pattern.search(written))]
+    name = next(filter(None, [*named, *found]), "unknown")
+    return MalformedCall(name=name, id=call_id, raw=written, problem=NOT_CALLED[reason])
 
 
 def _log_withheld(what: str, reason: str, message: str | None, ratings: object) -> None:

@@ -39,7 +39,7 @@ def wire_tools(conversation: Conversation, config: GeminiConfig) -> Wire:
         choices["functionCallingConfig"] = {"mode": config.tool_mode.upper()}
     runs_elsewhere = hosted or any(form.hosted for form in conversation.native)
     if (
-        conversation.tools and runs_elsewhere and not config.vertexai
+        conversation.tools and runs_elsewhere and not config.is_on_vertex
     ):  # the API demands it, and Vertex AI has no such field
         choices["includeServerSideToolInvocations"] = True
     return {**fields, "toolConfig": choices} if choices else fields
