@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import importlib
 import inspect
 import os
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
     from hud_core.metering.meter import Meter
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("hud_"))
-
-
-current_kernel: contextvars.ContextVar[Kernel | None] = contextvars.ContextVar("hud_kernel", default=None)
-"""The kernel of the job that is grading now, for graders that ask models; None elsewhere."""
 
 
 class Failure(NamedTuple):

@@ -31,9 +31,7 @@ env = Environment("essays")
 @env.scenario()
 async def write(topic: str) -> AsyncGenerator[Any, str]:
     answer = yield f"Write about {topic}"
-    yield await Grade.gather(
-        LLMJudgeGrader.grade(weight=1.0, answer=answer, question=f"Write about {topic}", criteria="is kind", model="m")
-    )
+    yield await Grade.gather(LLMJudgeGrader.grade(weight=1.0, answer=answer, criteria="is kind", model="m"))
 
 
 @pytest.fixture
@@ -98,7 +96,8 @@ async def test_a_scenario_asks_a_judge_and_the_trace_says_so(
     (body,) = server.bodies
     assert "tools" not in body
     assert body["response_format"]["json_schema"]["strict"] is True
-    assert "Good dog." in body["messages"][-1]["content"]
+    assert "Write about dogs\n</question-" in body["messages"][-1]["content"]
+    assert "Good dog.\n</answer-" in body["messages"][-1]["content"]
     assert hud(["trace", str(tmp_path / "run"), "0"]) == 0
     told = capsys.readouterr().out
     assert "\njudge stub-1," in told
@@ -123,6 +122,7 @@ async def test_a_row_names_judges(endpoint: Endpoint, stub: ModuleType, kernel: 
     assert alpha_of([rollout]) == 1.0
     assert {body["model"] for body in server.bodies} == {"small", "large"}
     assert all(body["temperature"] == 0 for body in server.bodies)
+    assert all("Write about dogs" in body["messages"][-1]["content"] for body in server.bodies)
     assert rollout.usage.calls == 2
 
 

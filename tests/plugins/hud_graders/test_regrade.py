@@ -214,10 +214,15 @@ def test_a_key_in_a_judges_settings_is_not_kept(
     folder: Path, capsys: pytest.CaptureFixture[str], endpoint: Callable[..., Any], stub: ModuleType
 ) -> None:
     verdict = {"verdicts": [{"criterion": 1, "reason": "it is", "verdict": "met"}]}
-    endpoint(stub.say(json.dumps(verdict)))
+    server = endpoint(stub.say(json.dumps(verdict)))
     judge = {"name": "llm_judge", "criteria": "is right", "model": "m", "settings": {"api_key": "sk-in-a-row"}}
     regraded(capsys, "old", "--graders", json.dumps(judge), "--out", "new")
     assert not [file for file in Path("new").iterdir() if file.is_file() and b"sk-" in file.read_bytes()]
+    questions = {body["messages"][-1]["content"].partition("\n")[2].partition("\n")[0] for body in server.bodies}
+    assert questions == {"What is twice 1?", "What is twice 2?", "What is twice 3?"}
     assert regraded(capsys, "old", "--graders", json.dumps(judge), "--out", "new")["regraded"] == 3
+    assert len(server.requests) == 3
+    regraded(capsys, "old", "--graders", json.dumps({**judge, "question": ""}))
+    assert "<question-" not in server.bodies[-1]["messages"][-1]["content"]
     judge["settings"] = {"api_key": "sk-another"}
     assert hud(["regrade", "old", "--graders", json.dumps(judge), "--out", "new"]) == 2

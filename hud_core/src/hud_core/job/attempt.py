@@ -13,8 +13,7 @@ from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.environment.signature import to_json_data
 from hud_core.errors import AgentError, BackendError, ConfigError, GraderError, Verdict, describe, verdict_for
 from hud_core.failures import place_of
-from hud_core.job.grading import grade_with
-from hud_core.kernel import current_kernel
+from hud_core.job.grading import Grading, current_grading, grade_with
 from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.events import Answered, Graded, LogLine, Prompted, RolloutStarted
 from hud_core.trace import current_recorder
@@ -238,14 +237,14 @@ class Attempt:
         if self.answer is None:
             msg = "there is no answer to grade"
             raise GraderError(msg)
-        token = current_kernel.set(self._kernel)
+        token = current_grading.set(Grading(self._kernel, self.prompt))
         try:
             if self._task.graders:
                 evaluation = await grade_with(self._task.graders, self._kernel, self.answer, self._live())
             else:
                 evaluation = await self._live().grade(self.answer)
         finally:
-            current_kernel.reset(token)
+            current_grading.reset(token)
         self.evaluation = evaluation
         self._recorder.add(Graded(rollout=self._recorder.rollout, evaluation=evaluation, time=time.time()))
         return evaluation

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
 from hud_core.errors import ConfigError, GraderError, HudError, TaskDataError, describe
-from hud_core.kernel import current_kernel
 from hud_core.model.evaluation import Evaluation, SubScore
 
 if TYPE_CHECKING:
@@ -18,11 +18,25 @@ if TYPE_CHECKING:
 
     from hud_core.interfaces import Grader, Session
     from hud_core.kernel import Kernel
+    from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer
     from hud_core.model.task import Task
 
 Row = dict[str, Any]
 """``{"name": "contains", "weight": 0.5, ...}``; everything but name and weight goes to the grader."""
+
+
+class Grading(NamedTuple):
+    """What graders may know beside the answer and the session."""
+
+    kernel: Kernel
+    """The job's, to ask models through."""
+    prompt: Prompt | None = None
+    """What the agent was asked."""
+
+
+current_grading: contextvars.ContextVar[Grading | None] = contextvars.ContextVar("hud_grading", default=None)
+"""The grading that goes on now; None outside of one."""
 
 MOST_PROBLEMS = 20
 """Mistakes that are told of one by one: a wrong option is often in every row."""
@@ -59,7 +73,7 @@ def check_rows(rows: list[Row], kernel: Kernel) -> Iterator[tuple[str, str]]:
         try:
             grader, options = _grader(row, kernel)
             _check_names(row["name"], grader, options)
-            with grading_with(kernel):
+            with grading_with(Grading(kernel)):
                 grader.check(**options)
         except HudError as error:
             yield describe(error), f"graders[{place}]"
@@ -96,13 +110,13 @@ def _grader(row: Row, kernel: Kernel) -> tuple[Grader, Row]:
 
 
 @contextmanager
-def grading_with(kernel: Kernel) -> Iterator[None]:
-    """Tell graders, wherever they are called, which kernel's models they may ask."""
-    token = current_kernel.set(kernel)
+def grading_with(grading: Grading) -> Iterator[None]:
+    """Tell graders, wherever they are called, what goes on."""
+    token = current_grading.set(grading)
     try:
         yield
     finally:
-        current_kernel.reset(token)
+        current_grading.reset(token)
 
 
 def needs_session(rows: list[Row], kernel: Kernel) -> list[str]:

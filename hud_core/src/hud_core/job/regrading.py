@@ -18,8 +18,9 @@ from hud_core.errors import Cause, ConfigError, GraderError
 from hud_core.job.attempt import failure_of
 from hud_core.job.directory import RunDirectory, read_manifest
 from hud_core.job.fingerprint import digest_graders
-from hud_core.job.grading import Row, grade_with, grading_with, needs_session
+from hud_core.job.grading import Grading, Row, grade_with, grading_with, needs_session
 from hud_core.job.limits import Timeouts
+from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.events import AttemptFailed, Graded
 from hud_core.model.rollout import Rollout, Status
 from hud_core.trace import Recorder, current_recorder
@@ -145,14 +146,15 @@ async def regrade(
     Raises:
         RunDirectoryError: The directory cannot be written; what it holds stays readable.
     """
-    waiting = iter(plan)
+    waiting, prompts = iter(plan), _Prompts(directory.path / "events.jsonl")
     seconds = (timeouts or Timeouts()).grade
     done: list[Rollout] = []
 
     async def work() -> None:
         for one in waiting:
             recorder = Recorder(one.rollout.id)
-            record = await _again(one, kernel, recorder, seconds, directory.path.name)
+            grading = Grading(kernel, prompts.of(one.rollout.id))
+            record = await _again(one, grading, recorder, seconds, directory.path.name)
             directory.append_events(recorder.pending)
             directory.append_rollout(record)
             done.append(record)
@@ -166,14 +168,14 @@ async def regrade(
     return done
 
 
-async def _again(one: Regrading, kernel: Kernel, recorder: Recorder, seconds: float | None, job: str) -> Rollout:
+async def _again(one: Regrading, grading: Grading, recorder: Recorder, seconds: float | None, job: str) -> Rollout:
     if one.rollout.answer is None:
         return replace(one.rollout, job_id=job)
     if one.graders is None:
         return _invalid(one.rollout, job, Cause.GRADER, f"not regradable: {one.reason}")
     token = current_recorder.set(recorder)
     try:
-        evaluation = await _evaluate(one.graders, one.rollout.answer, kernel, seconds)
+        evaluation = await _evaluate(one.graders, one.rollout.answer, grading, seconds)
     except Exception as error:  # noqa: BLE001  a rollout's error is its outcome, never its siblings'
         failure = failure_of(error, "grade")
         recorder.add(_failed(one.rollout, failure.verdict.cause, failure.text))
@@ -184,9 +186,9 @@ async def _again(one: Regrading, kernel: Kernel, recorder: Recorder, seconds: fl
     return _fingerprinted(_scored(one.rollout, job, evaluation), one.graders)
 
 
-async def _evaluate(graders: list[Row], answer: Answer, kernel: Kernel, seconds: float | None) -> Evaluation:
-    with anyio.move_on_after(seconds), grading_with(kernel):
-        return await grade_with(graders, kernel, answer, GoneSession())
+async def _evaluate(graders: list[Row], answer: Answer, grading: Grading, seconds: float | None) -> Evaluation:
+    with anyio.move_on_after(seconds), grading_with(grading):
+        return await grade_with(graders, grading.kernel, answer, GoneSession())
     raise TimeoutError(f"grading took longer than its {seconds:g} s")
 
 
@@ -228,6 +230,36 @@ def _fingerprinted(rollout: Rollout, graders: list[Row]) -> Rollout:
 def _failed(rollout: Rollout, cause: Cause, error: str) -> AttemptFailed:
     attempt = len(rollout.attempts) + 1
     return AttemptFailed(rollout=rollout.id, attempt=attempt, cause=cause, phase="grade", error=error, time=time.time())
+
+
+class _Prompts:
+    """The prompts of a run, read when they are asked for: of a large run only their places are held.
+
+    Args:
+        path: The run's events.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: dict[str, int] = {}
+        place = 0
+        with path.open("rb") as lines:
+            for line in lines:
+                if b'"type":"prompted"' in line:
+                    event = msgspec.json.decode(line)
+                    if event.get("type") == "prompted":
+                        self._places[event["rollout"]] = place
+                place += len(line)
+
+    def of(self, rollout: str) -> Prompt | None:
+        """Give the text of a rollout's prompt, as a prompt; None where it had none."""
+        if rollout not in self._places:
+            return None
+        with self._path.open("rb") as lines:
+            lines.seek(self._places[rollout])
+            messages = msgspec.json.decode(lines.readline())["prompt"]["messages"]
+        texts = [block["text"] for message in messages for block in message["content"] if block.get("text")]
+        return Prompt(messages=(Message(content=tuple(TextContent(text=text) for text in texts)),))
 
 
 class GoneSession(Session):

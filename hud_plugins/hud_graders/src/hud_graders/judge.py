@@ -8,7 +8,8 @@ import anyio
 
 from hud_core import Answer, ConfigError
 from hud_core.interfaces import Agent
-from hud_core.kernel import Kernel, current_kernel
+from hud_core.job.grading import current_grading
+from hud_core.kernel import Kernel
 from hud_core.settings import settings as hud_settings
 from hud_graders.agreement import krippendorff_alpha
 from hud_graders.base import Grader, Score
@@ -43,7 +44,7 @@ class LLMJudgeGrader(Grader):
         *,
         answer: object = "",
         criteria: Criteria | None = None,
-        question: str = "",
+        question: str | None = None,
         model: Judges = None,
         samples: int = 1,
         combine: Combine = "majority",
@@ -54,7 +55,7 @@ class LLMJudgeGrader(Grader):
         Args:
             answer: What is judged.
             criteria: What it must meet: a text, or a text and its weight, or several. A negative weight is a penalty.
-            question: What was asked, for the judges to read.
+            question: What was asked, for the judges to read; by default the rollout's prompt, where it is known.
             model: The name of a model or agent, or an agent, or several; ``HUD_JUDGE_MODEL`` by default.
             samples: How often each of them is asked.
             combine: Per criterion, the verdict of the majority (a tie is a half), or the share of judges who say yes.
@@ -67,7 +68,7 @@ class LLMJudgeGrader(Grader):
         wanted = read_criteria(criteria)
         check_asking(samples, combine)
         agents = make_judges(model, settings)
-        panel = Panel([agent for agent, _ in agents for _ in range(samples)], wanted, question, text_of(answer))
+        panel = Panel([agent for agent, _ in agents for _ in range(samples)], wanted, _asked(question), text_of(answer))
         try:
             verdicts = await panel.ask()
         finally:
@@ -90,6 +91,13 @@ def check_asking(samples: int, combine: str) -> None:
         raise ConfigError(f"combine must be 'majority' or 'mean', got {combine!r}")
 
 
+def _asked(question: str | None) -> str:
+    grading = current_grading.get()
+    if question is not None or grading is None or grading.prompt is None:
+        return question or ""
+    return grading.prompt.text
+
+
 def make_judges(model: Judges, settings: Mapping[str, Any] | None) -> list[tuple[Agent, bool]]:
     """Give the agents that judge, and whether each was made here; made by the job's own kernel where there is one.
 
@@ -99,7 +107,8 @@ def make_judges(model: Judges, settings: Mapping[str, Any] | None) -> list[tuple
     """
     chosen = hud_settings.judge_model if model is None else model
     found: list[tuple[Agent, bool]] = []
-    kernel = current_kernel.get()
+    grading = current_grading.get()
+    kernel = None if grading is None else grading.kernel
     for one in chosen if isinstance(chosen, list | tuple) else [chosen]:
         if isinstance(one, Agent):
             if settings:
@@ -144,7 +153,7 @@ async def llm_judge(
     answer: Answer,
     *,
     criteria: str | list[Any],
-    question: str = "",
+    question: str | None = None,
     model: str | list[str] | None = None,
     samples: int = 1,
     combine: str = "majority",
