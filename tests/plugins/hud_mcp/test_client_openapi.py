@@ -150,6 +150,71 @@ async def session():
     await backend.aclose()
 
 
+RED, BLUE = "red/1", "blue"
+RGB = {"R": 100, "G": "2,0"}
+
+
+@pytest.mark.parametrize(
+    ("style", "explode", "value", "path"),
+    [
+        ("simple", False, RED, "red%2F1"),
+        ("simple", False, [RED, BLUE], "red%2F1,blue"),
+        ("simple", True, [RED, BLUE], "red%2F1,blue"),
+        ("simple", False, RGB, "R,100,G,2%2C0"),
+        ("simple", True, RGB, "R=100,G=2%2C0"),
+        ("label", False, RED, ".red%2F1"),
+        ("label", False, [RED, BLUE], ".red%2F1,blue"),
+        ("label", True, [RED, BLUE], ".red%2F1.blue"),
+        ("label", False, RGB, ".R,100,G,2%2C0"),
+        ("label", True, RGB, ".R=100.G=2%2C0"),
+        ("matrix", False, True, ";color=true"),
+        ("matrix", False, "", ";color"),
+        ("matrix", False, [RED, BLUE], ";color=red%2F1,blue"),
+        ("matrix", True, [RED, BLUE], ";color=red%2F1;color=blue"),
+        ("matrix", False, RGB, ";color=R,100,G,2%2C0"),
+        ("matrix", True, RGB, ";R=100;G=2%2C0"),
+    ],
+)
+async def test_each_style_of_a_path_parameter(style, explode, value, path):
+    assert (await painted("path", style, explode, value))["path"] == f"/paint/{path}"
+
+
+@pytest.mark.parametrize(
+    ("style", "explode", "value", "query"),
+    [
+        ("form", True, [RED, BLUE], "color=red%2F1&color=blue"),
+        ("form", False, [BLUE, "2"], "color=blue%2C2"),
+        ("form", True, {"R": 100, "G": 2}, "R=100&G=2"),
+        ("form", False, {"R": 100, "G": 2}, "color=R%2C100%2CG%2C2"),
+        ("spaceDelimited", False, [BLUE, "2"], "color=blue%202"),
+        ("pipeDelimited", False, [BLUE, "2"], "color=blue%7C2"),
+        ("deepObject", True, {"R": 100, "G": 2}, "color%5BR%5D=100&color%5BG%5D=2"),
+    ],
+)
+async def test_each_style_of_a_query_parameter(style, explode, value, query):
+    assert (await painted("query", style, explode, value))["query"].replace("+", "%20") == query
+
+
+@pytest.mark.parametrize(
+    ("explode", "value", "header"),
+    [(False, [RED, BLUE], "red/1,blue"), (False, RGB, "R,100,G,2,0"), (True, RGB, "R=100,G=2,0")],
+)
+async def test_each_style_of_a_header(explode, value, header):
+    assert (await painted("header", "simple", explode, value))["headers"]["color"] == header
+
+
+async def painted(place, style, explode, value):
+    """Send one parameter, and give what arrived."""
+    parameter = {"name": "color", "in": place, "style": style, "explode": explode, "required": True}
+    described = {"operationId": "paint", "parameters": [parameter]}
+    path = "/paint/{color}" if place == "path" else "/paint"
+    app = App()
+    app.openapi = lambda: {"openapi": "3.1.0", "paths": {path: {"get": described}}}
+    backend = MCPBackend()
+    async with backend.open(EnvRef("shop", "mcp", {"fastapi": app})) as session:
+        return await asked(session, "paint", color=value)
+
+
 async def asked(session, name, /, **arguments):
     result = await session.call_tool(name, **arguments)
     assert not result.is_error, result

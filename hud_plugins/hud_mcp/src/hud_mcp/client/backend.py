@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import attrs
 
 from hud_core.errors import ConfigError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from hud_mcp.client.options import Target
     from hud_mcp.client.session import MCPSession
 
+MOST_OPENING = 32
+"""How many connections to one server are opened at once; the others wait, and their ``connect_timeout`` with them."""
+
 
 class MCPBackend(Backend):
     """Opens environments behind MCP servers: by URL, by command, by an object of this process, by an OpenAPI document.
@@ -35,6 +39,7 @@ class MCPBackend(Backend):
     def __init__(self) -> None:
         self._context: ssl.SSLContext | None = None
         self._lifespans: Lifespans | None = None
+        self._gates: dict[str | int, anyio.CapacityLimiter] = {}
 
     def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:  # noqa: ARG002  servers take none
         """Open a connection for one rollout.
@@ -46,9 +51,16 @@ class MCPBackend(Backend):
         if target.kind == "openapi" or _is_fastapi(target):
             from hud_mcp.client.openapi import OpenAPISession
 
-            return OpenAPISession(target, self._tls(), self._apps())
+            return OpenAPISession(target, self._tls(), self._apps(), self._gate(target))
         capability = _capability(target)
-        return _Opened(target.name, self._opener(target, capability), capability)
+        return _Opened(target.name, self._opener(target, capability), capability, self._gate(target))
+
+    def _gate(self, target: Target) -> anyio.CapacityLimiter:
+        """Let only so many connections to a server be opened at once: a job may begin with hundreds."""
+        key = target.value if isinstance(target.value, str) else id(target.value)
+        if key not in self._gates:
+            self._gates[key] = anyio.CapacityLimiter(MOST_OPENING)
+        return self._gates[key]
 
     async def aclose(self) -> None:
         """Shut the apps of this process down that were started."""
@@ -107,10 +119,11 @@ def _capability(target: Target) -> str | None:
 class _Opened:
     """One open connection, with its session."""
 
-    __slots__ = ("_capability", "_connection", "_name", "_opener", "_session")
+    __slots__ = ("_capability", "_connection", "_gate", "_name", "_opener", "_session")
 
-    def __init__(self, name: str, opener: Opener, capability: str | None) -> None:
+    def __init__(self, name: str, opener: Opener, capability: str | None, gate: anyio.CapacityLimiter) -> None:
         self._name = name
+        self._gate = gate
         self._opener = opener
         self._capability = capability
 
@@ -118,7 +131,7 @@ class _Opened:
         from hud_mcp.client.connection import Connection
         from hud_mcp.client.session import MCPSession
 
-        self._connection = Connection(self._opener)
+        self._connection = Connection(self._opener, self._gate)
         await self._connection.__aenter__()
         self._session = MCPSession(self._name, self._connection, self._capability)
         return self._session

@@ -6,6 +6,7 @@ never the rollout's task: a broken connection is an exception at the call that n
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from anyio import CapacityLimiter
     from anyio.abc import TaskGroup
     from mcp.client.session import IncomingMessage
 
@@ -89,10 +91,12 @@ class Connection:
 
     Args:
         opener: Makes the transport, again when the connection broke and may be opened once more.
+        gate: Is passed while the connection is opened. What waits for it is not part of the server's time to answer.
     """
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, opener: Opener, gate: CapacityLimiter | None = None) -> None:
         self._opener = opener
+        self._gate: CapacityLimiter | nullcontext[None] = gate or nullcontext()
         self._group: TaskGroup | None = None
         self._live: _Live | None = None
         self._leaving = anyio.Event()
@@ -175,10 +179,11 @@ class Connection:
             ConfigError: It never will.
         """
         assert self._group is not None  # noqa: S101  it was entered
-        self._live = live = _Live(self._opener)
-        self._group.start_soon(self._run, live)
-        with anyio.move_on_after(self._opener.connect_timeout):
-            await live.ready.wait()
+        async with self._gate:
+            self._live = live = _Live(self._opener)
+            self._group.start_soon(self._run, live)
+            with anyio.move_on_after(self._opener.connect_timeout):
+                await live.ready.wait()
         if live.client is not None:
             return live
         # Said before the server is ended: how that went is not the reason.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    import anyio
+
     from hud_core.model.content import Content
     from hud_core.model.tools import Tool, ToolCall
     from hud_mcp.client.apps import Lifespans
@@ -87,9 +89,13 @@ class OpenAPISession(Session):
         target: The document, or the app.
         context: TLS settings.
         lifespans: Runs the lifespans of apps of this process.
+        gate: Is passed while the document is fetched.
     """
 
-    def __init__(self, target: Target, context: ssl.SSLContext, lifespans: Lifespans) -> None:
+    def __init__(
+        self, target: Target, context: ssl.SSLContext, lifespans: Lifespans, gate: anyio.CapacityLimiter
+    ) -> None:
+        self._gate = gate
         self._target = target
         self._context = context
         self._lifespans = lifespans
@@ -97,7 +103,8 @@ class OpenAPISession(Session):
 
     async def __aenter__(self) -> Self:
         try:
-            self._tools = await self._open()
+            async with self._gate:
+                self._tools = await self._open()
         except BaseException:
             await self._stack.aclose()
             raise

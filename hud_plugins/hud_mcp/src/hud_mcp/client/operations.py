@@ -44,7 +44,11 @@ class Parameter:
 
     def text(self, value: Any) -> str:  # noqa: ANN401  JSON data
         """Write a value in one piece."""
-        return json.dumps(value) if self.style == "json" else _plain(value)
+        if self.style == "json":
+            return json.dumps(value)
+        if self.style == "simple" and self.explode and isinstance(value, dict):
+            return ",".join(f"{name}={_plain(item)}" for name, item in value.items())
+        return _plain(value)
 
 
 @frozen(kw_only=True)
@@ -83,7 +87,7 @@ class Operation:
             if value is None:
                 continue
             if parameter.place == "path":
-                path = path.replace(f"{{{parameter.name}}}", quote(parameter.text(value), safe=""))
+                path = path.replace(f"{{{parameter.name}}}", _segment(parameter, value))
             elif parameter.place == "query":
                 query += _pairs(parameter, value)
             elif parameter.place == "header":
@@ -147,6 +151,28 @@ def _plain(value: Any) -> str:  # noqa: ANN401  JSON data
     if isinstance(value, dict):
         return ",".join(f"{name},{_plain(item)}" for name, item in value.items())
     return "" if value is None else str(value)
+
+
+def _segment(parameter: Parameter, value: Any) -> str:  # noqa: ANN401  JSON data
+    """Write a path parameter by its style: as RFC 6570 expands ``{v}``, ``{.v}`` and ``{;v}``, exploded ``{v*}``..."""
+    start = {"label": ".", "matrix": ";"}.get(parameter.style, "")
+    if parameter.style == "json" or not isinstance(value, list | dict):
+        pieces, name = [_escaped(parameter.text(value))], parameter.name
+    elif isinstance(value, list):
+        pieces, name = [*map(_escaped, value)], parameter.name
+    elif parameter.explode:
+        pieces, name = [f"{_escaped(key)}={_escaped(item)}" for key, item in value.items()], ""
+    else:
+        pieces, name = [_escaped(part) for pair in value.items() for part in pair], parameter.name
+    if not parameter.explode:
+        pieces = [",".join(pieces)]
+    if parameter.style == "matrix" and name:
+        pieces = [f"{name}={piece}".removesuffix("=") for piece in pieces]
+    return start + (start or ",").join(pieces)
+
+
+def _escaped(value: Any) -> str:  # noqa: ANN401  JSON data
+    return quote(_plain(value), safe="")
 
 
 def _pairs(parameter: Parameter, value: Any) -> list[tuple[str, str]]:  # noqa: ANN401  JSON data
