@@ -226,3 +226,13 @@ def test_a_key_in_a_judges_settings_is_not_kept(
     assert "<question-" not in server.bodies[-1]["messages"][-1]["content"]
     judge["settings"] = {"api_key": "sk-another"}
     assert hud(["regrade", "old", "--graders", json.dumps(judge), "--out", "new"]) == 2
+
+
+def test_a_run_of_tasks_from_nowhere_needs_graders_or_a_source(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads(Path("old/job.json").read_text("utf-8"))
+    Path("old/job.json").write_text(json.dumps({**manifest, "source": None}), "utf-8")
+    assert hud(["regrade", "old"]) == 2
+    assert "give --source or --graders" in capsys.readouterr().err
+    assert regraded(capsys, "old", "--source", "tasks.json")["regraded"] == 2
