@@ -30,6 +30,11 @@ MCP_PEERS = {
     "hud": "hud-python==0.5.41",
     "mcp1": "mcp>=1.30,<2",
 }
+# Apart, too, for their size: what the tools of hud_frameworks are tried in, and what hud_core needs beside it.
+FRAMEWORK_PINS = ROOT / "tests" / "plugins" / "hud_frameworks" / "frameworks.txt"
+EXTRAS = ["--extra=testing", "--extra=yaml"]  # not those of hud_frameworks
+FRAMEWORKS = ["google-adk", "langchain-core", "llama-index-core", "openai-agents"]
+KERNEL_NEEDS = ["anyio>=4.11", "attrs", "cattrs", "msgspec", "pluggy", "pytest"]
 
 HERE = "{}.{}".format(*sys.version_info)
 PYTHONS = sorted({"3.11", "3.12", "3.13", HERE}, key=lambda version: int(version.split(".")[1]))
@@ -158,8 +163,9 @@ def constraints(session: nox.Session) -> None:
     session.install("uv")
     declared = [str(member.relative_to(ROOT) / "pyproject.toml") for member in MEMBERS]
     ours = [f"--no-emit-package={member.name}" for member in MEMBERS]
-    pin(session, PINS, *declared, "--all-extras", "--group=dev", "--group=peers", *ours)
+    pin(session, PINS, *declared, *EXTRAS, "--group=dev", "--group=peers", *ours)
     apart = {LITELLM_PINS: "litellm[proxy]", **{MCP_PINS / f"{name}.txt": MCP_PEERS[name] for name in MCP_PEERS}}
+    apart[FRAMEWORK_PINS] = "\n".join([*FRAMEWORKS, *KERNEL_NEEDS])
     for target, requirement in apart.items():
         wanted = Path(session.create_tmp(), f"{target.stem}.in")
         wanted.write_text(f"{requirement}\n", "utf-8")
@@ -193,8 +199,9 @@ def siblings(plugin: str) -> list[str]:
 
 def peers(session: nox.Session) -> dict[str, str]:
     """Install the clients and servers that tests talk to and that are not ours, once, and say where they are."""
-    litellm, npm, mcp = CACHE / "litellm", CACHE / "npm", CACHE / "mcp-peers"
+    litellm, npm, mcp, frameworks = (CACHE / name for name in ("litellm", "npm", "mcp-peers", "frameworks"))
     install_apart(session, litellm, LITELLM_PINS)
+    install_apart(session, frameworks, FRAMEWORK_PINS)
     if is_outdated(npm, wanted := "\n".join(NPM_TOOLS)):
         bare = ["--omit=optional", "--ignore-scripts"]
         session.run("npm", "install", "--prefix", str(npm), *NPM_OPTIONS, *bare, *NPM_TOOLS)
@@ -208,6 +215,7 @@ def peers(session: nox.Session) -> dict[str, str]:
         session.run("npm", "ci", "--prefix", str(mcp / "npm"), "--ignore-scripts", *NPM_OPTIONS)
         mark(mcp / "npm", lock)
     return {
+        "HUD_TEST_FRAMEWORKS": str(frameworks / "bin" / "python"),
         "HUD_TEST_LITELLM": str(litellm / "bin" / "litellm"),
         "HUD_TEST_LLMOCK": str(npm / "node_modules" / ".bin" / "llmock"),
         "HUD_TEST_MCP_PEERS": str(mcp),

@@ -195,7 +195,7 @@ class OffersTools(ABC):
     # --- agent frameworks ---------------------------------------------------------------------------------------------
 
     def as_langchain_tools(self) -> list[Any]:
-        """Give the tools as LangChain's ``StructuredTool`` objects.
+        """Give the tools as LangChain's ``BaseTool`` objects.
 
         Raises:
             ImportError: hud-frameworks or langchain-core is not installed.
@@ -203,7 +203,7 @@ class OffersTools(ABC):
         return _converted("langchain_tools", self, extra="langchain")
 
     def as_llamaindex_tools(self) -> list[Any]:
-        """Give the tools as LlamaIndex's ``FunctionTool`` objects.
+        """Give the tools as LlamaIndex's ``AsyncBaseTool`` objects.
 
         Raises:
             ImportError: hud-frameworks or llama-index-core is not installed.
