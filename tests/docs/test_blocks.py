@@ -18,6 +18,7 @@ from stub_endpoint import Reply, Request, StubEndpoint, speak
 
 ROOT = Path(__file__).parents[2]
 LETTER_COUNTER = ROOT / "docs" / "tutorial" / "letter_counter"
+OLLAMA = ROOT / "tests" / "third_party" / "hud_ollama"
 RUN = {"python", "bash", "console"}
 PARSE: dict[str, Callable[[str], object]] = {
     "json": json.loads,
@@ -113,6 +114,16 @@ def test_blocks_that_do_not_run_say_why(page: Any) -> None:
 def test_the_tutorial_shows_the_files_that_it_brings(pages: dict[str, Any]) -> None:
     shown = {block.title: block.code for block in pages["docs/tutorial/first-environment.md"].blocks if block.title}
     assert shown == {file.name: file.read_text("utf-8") for file in LETTER_COUNTER.glob("*.py")}
+
+
+def test_the_page_on_agents_shows_a_whole_distribution(pages: dict[str, Any]) -> None:
+    shown = {block.title: block.code for block in pages["docs/plugins/write-an-agent.md"].blocks if block.title}
+    assert shown == {name: (OLLAMA / name).read_text("utf-8") for name in shown}
+    sources = list(OLLAMA.glob("src/hud_ollama/*.py"))
+    assert {path.relative_to(OLLAMA).as_posix() for path in sources} <= shown.keys()
+    lines = [line for path in sources for line in path.read_text("utf-8").splitlines() if line]
+    assert len(lines) < 45
+    assert f"It has {len(lines)} lines of Python." in pages["docs/plugins/write-an-agent.md"].text
 
 
 def test_the_readme_has_the_command_that_ci_runs(pages: dict[str, Any]) -> None:

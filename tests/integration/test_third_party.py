@@ -1,4 +1,4 @@
-"""A distribution that knows nothing of this workspace keeps the contracts, where only wheels are installed."""
+"""Distributions that know nothing of this workspace keep the contracts, where only wheels are installed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LETTERS = ROOT / "tests" / "third_party" / "hud_letters"
+LETTERS, OLLAMA = (ROOT / "tests" / "third_party" / name for name in ("hud_letters", "hud_ollama"))
 
 pytestmark = pytest.mark.slow
 
 
 class Elsewhere:
-    """A folder outside the workspace, with an environment that has hud-core and hud-letters as wheels."""
+    """A folder outside the workspace, with an environment that has hud-core and the distributions as wheels."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,11 +45,13 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     if found is None:
         pytest.fail("this test needs uv: it is in the dependency group 'test', pip install uv")
     folder = tmp_path_factory.mktemp("elsewhere")
-    for source in (ROOT / "hud_core", LETTERS):
+    for source in (ROOT / "hud_core", LETTERS, OLLAMA):
         copy = folder / "sources" / source.name  # the build must not write into the workspace, nor see it
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         _do(found, "build", "--wheel", "--out-dir", folder / "wheels", copy)
-    shutil.copytree(LETTERS / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for source in (LETTERS, OLLAMA):
+        tests = folder / "tests" / source.name
+        shutil.copytree(source / "tests", tests, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(LETTERS / "pyproject.toml", folder)
     _do(found, "venv", "--python", sys.executable, folder / "venv")
     wheels = {wheel.name.partition("-")[0]: wheel for wheel in (folder / "wheels").glob("*.whl")}
@@ -57,7 +59,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     place = Elsewhere(folder)
     _do(
         found, "pip", "install", "--python", place.bin / "python", *pins,
-        wheels["hud_core"], f"hud-letters[test] @ {wheels['hud_letters'].as_uri()}",
+        wheels["hud_core"], wheels["hud_ollama"], f"hud-letters[test] @ {wheels['hud_letters'].as_uri()}",
     )  # fmt: skip
     return place
 
@@ -74,8 +76,9 @@ def test_it_runs_without_the_workspace(elsewhere: Elsewhere) -> None:
     assert done.stdout.count("site-packages") == 2, done.stdout + done.stderr
 
 
-def test_its_contracts_hold(elsewhere: Elsewhere) -> None:
-    done = elsewhere.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
+@pytest.mark.parametrize("distribution", ["hud_letters", "hud_ollama"])
+def test_its_contracts_hold(distribution: str, elsewhere: Elsewhere) -> None:
+    done = elsewhere.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{distribution}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
 
