@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import mcp_types as types
 import pytest
 from mcp import Client, MCPError
 from mcp.server.mcpserver import MCPServer
@@ -245,6 +246,12 @@ async def test_clients_are_given_them(mode: str) -> None:
         (part,) = (await client.read_resource("note://today")).contents
         assert (part.text, part.mime_type) == ("notes today", "text/markdown")
         assert (await client.read_resource("note://monday/9")).contents[0].text == "notes monday 9"
+        for ref in (
+            types.PromptReference(name="summary"),
+            types.ResourceTemplateReference(uri="note://{day}/{hour}"),
+        ):
+            suggested = await client.complete(ref, {"name": "day", "value": "m"})
+            assert suggested.completion.values == []
         with pytest.raises(MCPError, match="unknown prompt 'nix'; there are own, near:closed, summary"):
             await client.get_prompt("nix")
         with pytest.raises(MCPError, match="'note://never/1'"):

@@ -57,7 +57,8 @@ class MCPBackend(Backend):
 
     def _gate(self, target: Target) -> anyio.CapacityLimiter:
         """Let only so many connections to a server be opened at once: a job may begin with hundreds."""
-        key = target.value if isinstance(target.value, str) else id(target.value)
+        is_named = isinstance(target.value, str)
+        key = f"{target.value} {target.options.get('args')}" if is_named else id(target.value)
         if key not in self._gates:
             self._gates[key] = anyio.CapacityLimiter(MOST_OPENING)
         return self._gates[key]

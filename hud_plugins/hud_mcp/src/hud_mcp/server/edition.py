@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
@@ -110,7 +110,8 @@ class Edition:
     async def _serve(self, task_status: TaskStatus[None]) -> None:
         """Keep the session open until nobody uses it; a connection that is lost is opened again by the next call."""
         self._session = self.environment.session()
-        async with backends_of(Kernel()) as self._backends, self.connected(self._session, is_lasting=True):
+        shared = backends_of(Kernel()) if self.environment.connections else nullcontext()
+        async with shared as self._backends, self.connected(self._session, is_lasting=True):
             self._session.tools.follow(self._told)
             self.is_ready = True
             task_status.started()

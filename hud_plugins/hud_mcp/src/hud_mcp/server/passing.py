@@ -53,6 +53,13 @@ async def connected_resource(ctx: Context, uri: str) -> types.ReadResourceResult
             return None
 
 
+async def has_connected(ctx: Context, ref: types.PromptReference | types.ResourceTemplateReference) -> bool:
+    """Whether a connection has a prompt, or a resource template."""
+    if isinstance(ref, types.PromptReference):
+        return ref.name in [prompt.name for prompt in await connected_prompts(ctx)]
+    return ref.uri in [getattr(one, "uri_template", None) for one in await connected_resources(ctx)]
+
+
 @contextmanager
 def _publications(ctx: Context) -> Iterator[tuple[Published, Publications]]:
     """Give the environment's own, and all of them."""

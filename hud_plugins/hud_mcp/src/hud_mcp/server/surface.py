@@ -34,7 +34,13 @@ from hud_mcp.server.convert import (
     wire_block,
 )
 from hud_mcp.server.episodes import Episode
-from hud_mcp.server.passing import connected_prompt, connected_prompts, connected_resource, connected_resources
+from hud_mcp.server.passing import (
+    connected_prompt,
+    connected_prompts,
+    connected_resource,
+    connected_resources,
+    has_connected,
+)
 from hud_mcp.server.published import published
 from hud_mcp.server.refusals import UnknownResourceError, refusal, telling, told
 from hud_mcp.server.requests import (
@@ -355,6 +361,8 @@ class Surface:
             found = ours.prompts.get(ref.name) or self._scenario(ctx, ref.name)
         else:
             found = ours.resources.get(ref.uri)
+        if found is None and await has_connected(ctx, ref):  # its server is not asked for suggestions
+            return types.CompleteResult(completion=types.Completion(values=[]))
         if found is None:
             kind = "prompt" if isinstance(ref, types.PromptReference) else "resource template"
             msg = f"unknown {kind} {getattr(ref, 'name', None) or getattr(ref, 'uri', '')!r}"
