@@ -17,7 +17,7 @@ SEEN = {
     "sum": "5",
     "error": [True, "tool 'boom' failed: ValueError: no such letter"],
     "picture": ["image/png", PIXEL],
-    "prompts": ["letters:counts", "letters:flag", "letters:number", "letters:say", "spell"],
+    "prompts": ["letters:counts", "letters:flag", "letters:number", "letters:say", "letters:still", "spell"],
     "prompt": "Say 007",
     "resource": "Count every letter.",
     "told": True,

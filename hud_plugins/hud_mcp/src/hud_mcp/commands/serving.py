@@ -167,7 +167,8 @@ class Reloader:
                 await self._server.replace(found[0])
                 self._is_behind = False
         except Exception as error:  # noqa: BLE001  whatever the user's code does on import, the server goes on
-            self._fail(describe(error) + place_of(error))
+            # What cannot be imported says so itself.
+            self._fail(describe(error) + ("" if isinstance(error, ConfigError) else place_of(error)))
             return
         if found is not None:
             self._voice.reloaded(found[1], time.perf_counter() - began)
