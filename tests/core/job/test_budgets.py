@@ -113,8 +113,8 @@ class Nameless(Spender):
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        ({"max_tokens": 1090}, "the job's budget is spent: 22 of 1,090 tokens"),
-        ({"max_cost": 211.6}, "the job's budget is spent: $2.40 of $211.60"),
+        ({"max_tokens": 1090}, "the job's budget is too small for the next call: 22 of 1,090 tokens spent"),
+        ({"max_cost": 211.6}, "the job's budget is too small for the next call: $2.40 of $211.60 spent"),
     ],
 )
 async def test_a_job_stops_when_the_next_call_may_not_fit(
@@ -168,7 +168,7 @@ async def test_an_answer_may_be_as_long_as_the_agent_lets_it_be(job: Callable[..
 async def test_a_rollout_has_a_budget_of_its_own(job: Callable[..., Any], limits: dict[str, Any]) -> None:
     long = await job(Spender(turns=9), tasks=2, **limits)
     assert [rollout.cause for rollout in long] == [Cause.BUDGET] * 2
-    assert "the rollout's budget is spent" in (long.rollouts[0].error or "")
+    assert "the rollout's budget is too small for the next call" in (long.rollouts[0].error or "")
     assert (long.ended, long.stopped) == (None, False)
     short = await job(Spender(turns=2), tasks=2, **limits)
     assert short.reward == 1.0

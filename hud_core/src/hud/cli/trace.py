@@ -11,6 +11,7 @@ from hud.cli.exits import Exit
 from hud.cli.records import contestant, rollout_data
 from hud.cli.runs import find
 from hud_core.errors import ConfigError, closest
+from hud_core.metering.budget import dollars
 
 if TYPE_CHECKING:
     import argparse
@@ -158,10 +159,9 @@ class Conversation:
             yield from self._content(added)
 
     def _model_called(self, event: dict[str, Any]) -> Iterator[str]:
-        usage = event.get("usage") or {}
-        tokens = f", {usage.get('input_tokens', 0):,} + {usage.get('output_tokens', 0):,} tokens" if usage else ""
+        took = "from the cache" if event.get("cached") else f"{event['seconds']:.1f}s{_used(event.get('usage') or {})}"
         who = "assistant" if event.get("caller", "agent") == "agent" else event["caller"]
-        yield from self._heading(who, f"{event['model']}, {event['seconds']:.1f}s{tokens}")
+        yield from self._heading(who, f"{event['model']}, {took}")
         for line in self._text(event.get("reasoning") or ""):
             yield self._ink.dim(line)
         yield from self._text(event.get("text") or "")
@@ -223,3 +223,11 @@ class Conversation:
 def _is_file(block: dict[str, Any]) -> bool:
     """Whether a block's content was moved to a file; its text is the name that it had."""
     return (block.get("uri") or "").startswith("files/")
+
+
+def _used(usage: dict[str, Any]) -> str:
+    """Say what a model call used, and what it cost where that is known."""
+    if not usage:
+        return ""
+    cost = f", {dollars(usage['cost'])}" if usage.get("cost") else ""
+    return f", {usage.get('input_tokens', 0):,} + {usage.get('output_tokens', 0):,} tokens{cost}"

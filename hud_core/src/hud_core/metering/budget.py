@@ -87,15 +87,20 @@ class Purse:
         """Whether nothing is left at all."""
         return not self.has_room(Hold(1, SMALLEST), alone=True)
 
+    def end(self, hold: Hold | None = None) -> str:
+        """Say that the budget is spent, or too small for the call that comes next."""
+        if hold is None:
+            return f"the {self._whose}'s budget is spent: {self._state}"
+        return f"the {self._whose}'s budget is too small for the next call: {self._state} spent, and it may take {hold}"
+
     @property
-    def state(self) -> str:
-        """What was spent, of what."""
+    def _state(self) -> str:
         most, parts = self.budget, []
         if most.cost is not None:
             parts.append(f"{dollars(self.spent.cost)} of {dollars(most.cost)}")
         if most.tokens is not None:
             parts.append(f"{self.spent.tokens:,} of {most.tokens:,} tokens")
-        return f"the {self._whose}'s budget is spent: {', '.join(parts)}"
+        return ", ".join(parts)
 
     def hold(self, hold: Hold) -> None:
         """Hold something back for a call."""

@@ -105,11 +105,13 @@ class RolloutMeter:
     def __init__(self, job: JobMeter, repeat: int) -> None:
         self.job: JobMeter = job
         self.repeat: int = repeat
-        self._asked: dict[str, int] = {}
+        self._asked: dict[str, int] | None = None
         self._purse: Purse | None = Purse(job.rollout_budget, "rollout") if job.rollout_budget.limits_calls else None
 
     def count(self, question: str) -> int:
         """Say how often the rollout has asked something before: what it asks twice it wants two answers to."""
+        if self._asked is None:
+            self._asked = {}
         before = self._asked.get(question, 0)
         self._asked[question] = before + 1
         return before
@@ -135,8 +137,8 @@ class RolloutMeter:
                 await full.settled()
                 continue
             if full is self.job.purse:
-                self.job.end(full.state)
-            raise BudgetError(f"{full.state}; the next call may take {hold}")
+                self.job.end(full.end(hold))
+            raise BudgetError(full.end(hold))
         for purse in self._purses():
             purse.hold(hold)
         return hold
@@ -167,7 +169,7 @@ class RolloutMeter:
         for purse in self._purses():
             purse.spent += usage
         if self.job.is_limited and self.job.purse.is_spent:
-            self.job.end(self.job.purse.state)
+            self.job.end(self.job.purse.end())
 
     def _purses(self) -> tuple[Purse, ...]:
         return (self.job.purse,) if self._purse is None else (self._purse, self.job.purse)
