@@ -26,7 +26,7 @@ from hud_core.environment.tools import LocalTools, ToolFunction
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.events import ModelCalled
 from hud_core.testing import MemorySink
-from hud_openai import OpenAIChatAgent
+from hud_openai import OpenAIAgent, OpenAIChatAgent
 
 STUB = Path(__file__).parents[1] / "plugins" / "hud_openai" / "stub_endpoint.py"
 CALLS = 20
@@ -57,10 +57,13 @@ def measure() -> list[Row]:
     with endpoint("--delay", str(LATENCY), "--turns", str(CALLS)) as url:
         slowdown, cpu = anyio.run(_timed, _ours(url), 100)
         sdk_slowdown, sdk_cpu = anyio.run(_timed, _sdk(url), 100)
+        _, responses_cpu = anyio.run(_timed, _ours(url, OpenAIAgent), 100)
+        _, sdk_responses_cpu = anyio.run(_timed, _sdk_responses(url), 100)
         many_slowdown, many_cpu = anyio.run(_timed, _ours(url), 1_000)
     what = f"agents with {CALLS} model calls: time over the ideal"
     return [
         Row("A1", "CPU of a model call, 100 agents", cpu, "ms", 0.9, sdk_cpu),
+        Row("A1", "CPU of a call on the Responses API, 100 agents", responses_cpu, "ms", 0.9, sdk_responses_cpu),
         Row("A1", f"100 {what}", slowdown, "x", 1 / 0.9, sdk_slowdown),
         Row("A1", "CPU of a model call, 1,000 agents", many_cpu, "ms", 0.9),
         Row("A1", f"1,000 {what}", many_slowdown, "x", 1 / 0.8),
@@ -87,10 +90,10 @@ Attempt = Callable[[], Awaitable[object]]
 
 
 @contextlib.asynccontextmanager
-async def _ours(url: str) -> AsyncIterator[Attempt]:
+async def _ours(url: str, kind: type[OpenAIChatAgent | OpenAIAgent] = OpenAIChatAgent) -> AsyncIterator[Attempt]:
     function = ToolFunction(echo, blocking=False)
     toolbox = Toolbox(LocalTools({"echo": function}))
-    async with OpenAIChatAgent.create(base_url=url, model="m") as agent:
+    async with kind.create(base_url=url, model="m") as agent:
         yield lambda: agent.run(PROMPT, toolbox, max_steps=CALLS)
 
 
@@ -115,6 +118,35 @@ async def _sdk(url: str) -> AsyncIterator[Attempt]:
                 messages.append(message.model_dump(exclude_none=True))
                 messages += [
                     {"role": "tool", "tool_call_id": call.id, "content": "on"} for call in message.tool_calls or ()
+                ]
+
+        yield attempt
+
+
+@contextlib.asynccontextmanager
+async def _sdk_responses(url: str) -> AsyncIterator[Attempt]:
+    import openai
+
+    tool = ToolFunction(echo).tool
+    function = {"type": "function", "name": tool.name, "parameters": tool.input_schema, "strict": False}
+
+    async with openai.AsyncOpenAI(base_url=url, api_key="x") as client:
+
+        async def attempt() -> None:
+            new: list[object] = [{"role": "user", "content": "go on"}]
+            previous: str | None = None
+            for _ in range(CALLS):
+                response = await client.responses.create(
+                    model="m",
+                    input=new,  # type: ignore[arg-type]
+                    tools=[function],  # type: ignore[list-item]
+                    previous_response_id=previous,
+                )
+                previous = response.id
+                new = [
+                    {"type": "function_call_output", "call_id": item.call_id, "output": "on"}
+                    for item in response.output
+                    if item.type == "function_call"
                 ]
 
         yield attempt

@@ -224,6 +224,12 @@ def converse(delay: float, turns: int, refused: float = 0.0, retry_after: str = 
     def decide(request: Request) -> Reply:
         if chance.random() < refused:
             return full
+        if request.path.endswith("/responses"):  # the id of a response says how many turns there were
+            place = int((request.body.get("previous_response_id") or "resp_0").rpartition("_")[2]) + 1
+            item = function("echo", {"text": "on"}) if place < turns else message("done")
+            reply = respond(item, id=f"resp_{place}")
+            reply.delay = delay
+            return reply
         said = sum(message["role"] == "assistant" for message in request.body["messages"])
         return more if said + 1 < turns else last
 
