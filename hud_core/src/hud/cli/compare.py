@@ -138,7 +138,7 @@ def _lines(
     yield from _table(found, ink, width, whole=whole)
     for label, text in _facts(found, sides, remarks):
         line = f"{label:<10} {plain(text)}"
-        yield line if width is None else cut(line, width) if label in "AB" else line
+        yield cut(line, width) if width is not None and label in ("A", "B") else line
     yield f"{'verdict':<10} {_verdict(found, ink)}"
 
 
