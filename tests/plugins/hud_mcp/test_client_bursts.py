@@ -16,6 +16,8 @@ TURN_SECONDS = 0.02
 CONNECT_SECONDS = 2.0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # where the loop makes no difference
 async def test_a_burst_does_not_run_into_connect_timeout() -> None:
     turn, opened = anyio.Lock(), 0
 

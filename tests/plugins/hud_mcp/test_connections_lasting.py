@@ -39,6 +39,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 # On trio, the SDK's HTTP client leaves a generator of its own behind, half-read; nothing else warns here.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:.*(EventSource|ByteStream):pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -97,6 +98,7 @@ def _state(process: str) -> str | None:
         return None
 
 
+@ON_ASYNCIO
 @pytest.mark.parametrize("using", [entered, served])
 async def test_a_process_that_died_unused_is_started_again(using: Any) -> None:
     env = environment()
@@ -194,7 +196,7 @@ async def test_the_list_stays_while_the_server_is_gone(tmp_path: Path) -> None:
 
 async def test_leaving_while_it_is_being_opened_again(tmp_path: Path) -> None:
     slow = f"if pathlib.Path({str(tmp_path / 'slow')!r}).exists():"
-    script = f"import pathlib, time\n{slow} pathlib.Path({str(tmp_path / 'begun')!r}).touch(); time.sleep(600)\n"
+    script = f"import pathlib, sys\n{slow} pathlib.Path({str(tmp_path / 'begun')!r}).touch(); sys.stdin.read()\n"
     args = ["-c", script + GATED, str(SERVER), str(tmp_path / "gate")]
     env = Environment("near").connect_mcp({"one": {"command": sys.executable, "args": args}})
     with anyio.fail_after(20):
@@ -255,8 +257,10 @@ def far() -> Iterator[str]:
 
 
 @ON_ASYNCIO
-@pytest.mark.parametrize("ours", ["auto", "legacy"])
-@pytest.mark.parametrize("theirs", ["stdio", "stdio in the early era", "http"])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("auto", "stdio"), ("legacy", "stdio in the early era"), ("auto", "http"), ("legacy", "http")],
+)
 async def test_clients_hear_that_a_connected_servers_tools_changed(
     ours: str, theirs: str, far: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

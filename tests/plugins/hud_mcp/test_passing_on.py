@@ -18,6 +18,7 @@ from hud_core import Environment
 from hud_mcp.project.adopted import AdoptedServer
 from hud_mcp.server import EnvironmentServer
 
+ON_ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # uvicorn, which serves over HTTP, knows no other
 SERVER = Path(__file__).parent / "servers" / "everything.py"
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
 
@@ -108,7 +109,7 @@ async def test_what_a_server_object_asks_reaches_the_client(mode: str) -> None:
     assert guest.progress[0] == (1, 2, "asking")
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # uvicorn, which serves over HTTP, knows no other
+@ON_ASYNCIO
 async def test_each_client_is_asked_its_own_questions(mode: str) -> None:
     server = EnvironmentServer(AdoptedServer(cafe()))
     served: list[str] = []
@@ -146,6 +147,7 @@ async def test_a_client_that_cannot_be_asked_is_told_so(mode: str) -> None:
             assert "does not support elicitation/create" in said(result)
 
 
+@ON_ASYNCIO
 async def test_the_progress_of_a_connected_server_reaches_the_client(mode: str) -> None:
     env = Environment("near").connect_mcp({"far": {"command": sys.executable, "args": [str(SERVER), "stdio"]}})
     guest = Guest("tea")

@@ -22,6 +22,7 @@ from hud_core.model.content import ImageContent
 from hud_core.testing import ScriptedAgent
 from hud_mcp.server import EnvironmentServer
 
+ON_ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # where the loop makes no difference
 SERVER = Path(__file__).parent / "servers" / "everything.py"
 
 
@@ -183,6 +184,7 @@ def far() -> Environment:
     )
 
 
+@ON_ASYNCIO
 async def test_a_process_is_asked_and_its_scenarios_stay_hidden() -> None:
     async with far() as env:
         assert await prompts(env) == ["far_greet"]
@@ -199,6 +201,8 @@ async def test_a_process_is_asked_and_its_scenarios_stay_hidden() -> None:
             await env.read_resource("everything:count")
 
 
+@ON_ASYNCIO
+@pytest.mark.slow
 async def test_a_process_that_died_is_asked_again() -> None:
     async with far() as env:
         first = await text(env, "note://pid")
@@ -207,6 +211,7 @@ async def test_a_process_that_died_is_asked_again() -> None:
             assert await text(env, "note://pid") != first
 
 
+@ON_ASYNCIO
 async def test_scenario_code_reads_what_its_rollout_is_connected_to() -> None:
     env = far()
 
@@ -265,6 +270,7 @@ async def test_clients_are_given_them(mode: str) -> None:
             await client.read_resource("note://today", meta=meta)
 
 
+@pytest.mark.slow
 def test_analyze_shows_what_an_environment_is_connected_to(tmp_path: Path) -> None:
     server = {"far": {"command": sys.executable, "args": [str(SERVER), "stdio"]}}
     code = f"from hud import Environment\n\nenv = Environment('near').connect_mcp({server!r}, prefix='far')\n"
