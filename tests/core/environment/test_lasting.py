@@ -26,6 +26,7 @@ class Life(Session):
         self.revision = 5
         self.followers: list[Any] = []
         self.waiting = anyio.Event()
+        self.scope = anyio.CancelScope()
 
     @property
     def is_lost(self) -> bool:
@@ -79,7 +80,8 @@ class Place:
         life = Life(len(self.lives) + 1)
         self.lives.append(life)
         try:
-            yield life
+            with life.scope:
+                yield life
         finally:
             self.closed.append(life.number)
 
@@ -186,6 +188,16 @@ async def test_a_change_of_the_connection_is_a_change_of_the_list() -> None:
         assert told == ["tools", "prompts", "resources"]
         assert place.lives[1].followers == [told.append]
         assert [tool.name for tool in await tools.list_tools()] == ["tool_2"]
+
+
+async def test_one_that_the_backend_ends_is_opened_again() -> None:
+    place = Place()
+    async with living(place) as tools:
+        place.lives[0].scope.cancel()
+        with anyio.fail_after(10):
+            while not place.closed:
+                await anyio.sleep(0.001)
+        assert await call(tools) == 2
 
 
 async def test_an_error_of_the_tool_is_no_loss() -> None:

@@ -132,7 +132,7 @@ class LastingSession(Session):
                 return error
             logger().warning(f"{self._what}: teardown failed: {describe(error)}")
         finally:
-            self._opening = None
+            self._opening = self._session = None  # also where the backend ended it, and nobody had noticed yet
         return None
 
     def _begin(self, session: Session) -> None:
