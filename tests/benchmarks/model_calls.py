@@ -20,7 +20,9 @@ from letters import Row, show
 
 import hud_local
 import hud_openai
-from hud_core import Environment, Job, Kernel, run
+from hud_core import Environment, Job, Kernel, Usage, run
+from hud_core.agents import Conversation, ModelTurn, ToolLoopAgent
+from hud_core.agents.asking import ask
 from hud_core.environment.session import Toolbox
 from hud_core.environment.tools import LocalTools, ToolFunction
 from hud_core.model.content import Message, Prompt, TextContent
@@ -67,6 +69,7 @@ def measure() -> list[Row]:
         Row("A1", f"100 {what}", slowdown, "x", 1 / 0.9, sdk_slowdown),
         Row("A1", "CPU of a model call, 1,000 agents", many_cpu, "ms", 0.9),
         Row("A1", f"1,000 {what}", many_slowdown, "x", 1 / 0.8),
+        Row("A1", "what retries, rate limit and price take of a call", metering(), "us", 5),
         Row("A2", "memory of a rollout that waits for an answer, 1,000 live", _memory_of(1_000), "KB", 100),
         Row("A3", "100 agents, 30 % of calls refused: time over that of answers and waits", refused(100), "x", 1 / 0.8),
     ]
@@ -169,6 +172,33 @@ def _allow_files() -> None:
     """Allow as many open sockets as the machine does."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class Instant(ToolLoopAgent):
+    """Has its answer ready."""
+
+    async def respond(self, conversation: Conversation) -> ModelTurn:
+        return TURN
+
+
+TURN = ModelTurn(text="done", usage=Usage(input_tokens=10, output_tokens=1))
+
+
+def metering(calls: int = 50_000) -> float:
+    """CPU microseconds that a call takes longer because it goes through the meter."""
+
+    async def measure() -> float:
+        agent, conversation = Instant(model="gpt-4o"), Conversation()
+        await ask(agent, conversation)  # reads the prices
+        times = []
+        for call in (lambda: agent.respond(conversation), lambda: ask(agent, conversation)):
+            started = time.process_time()
+            for _ in range(calls):
+                await call()
+            times.append(time.process_time() - started)
+        return (times[1] - times[0]) / calls * 1e6
+
+    return min(anyio.run(measure) for _ in range(3))
 
 
 # --- whole jobs -------------------------------------------------------------------------------------------------------
