@@ -315,7 +315,7 @@ def noted_in_zsh(terminal: int, keys: str, lines: Path) -> str:
     ("line", "found"),
     [
         ("hud ev", ["eval"]),
-        ("hud eval --max", ["--max-concurrent", "--max-steps"]),
+        ("hud eval --max-co", ["--max-concurrent", "--max-cost"]),
         ("hud eval ta", ["tasks.py"]),
         ("hud eval --group-size 2 tasks.py or", ["oracle"]),
         ("hud runs export last --format ", ["csv", "json"]),

@@ -93,6 +93,13 @@ def test_the_cache_saves_the_second_run(folder: Path, hud: Hud, metered: dict[st
     assert (document["usage"]["calls"], document["usage"]["cost"]) == (0, 0.0)
     assert (folder / "asked.txt").read_text() == "xxx"
     assert "from the cache" in hud("trace", "again", "twice-0", env=metered).stdout
+    (folder / ".hud" / "cache" / "notes.json").write_text("mine")
+    shown = json.loads(hud("cache", "--json").stdout)
+    assert shown["answers"] == 3
+    assert shown["bytes"] > 300
+    assert "forgotten: 3 answers" in hud("cache", "clear").stdout
+    assert "0 answers, 0.0 MB" in hud("cache").stdout
+    assert (folder / ".hud" / "cache" / "notes.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 @hookimpl
 def hud_commands() -> Iterator[Command]:
     """Provide ``hud eval`` and the commands that look at its runs and at the installation."""
+    yield Command.from_module("cache", "show or clear the answers of models that were kept", "hud.cli.cache")
     yield Command.from_module("compare", "tell whether one run is better than another, or chance", "hud.cli.compare")
     yield Command.from_module("completion", "print a completion script for bash, zsh or fish", "hud.cli.completion")
     yield Command.from_module("eval", "run an agent on tasks, and score it", "hud.cli.evaluate")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CACHE = Path(".hud") / "cache"
 """Where answers are kept, below the folder that a job is started in."""
+DIGITS = "[0-9a-f]" * 64
 
 
 class CallCache:
@@ -71,5 +72,5 @@ class CallCache:
 
     def files(self) -> Iterator[Path]:
         """Give the files of all answers, and drafts that a killed process left."""
-        yield from self.folder.glob("[0-9a-f][0-9a-f]/*.json*")
-        yield from self.folder.glob("[0-9a-f][0-9a-f]/.*.json.*")
+        for pattern in (f"{DIGITS}.json", f".{DIGITS}.json.*"):
+            yield from self.folder.glob(f"[0-9a-f][0-9a-f]/{pattern}")
