@@ -177,9 +177,14 @@ async def test_hosted_tools_are_offered_and_never_called_here(endpoint: Endpoint
     items = [{**done, "type": kind} for kind in ("web_search_call", "code_interpreter_call", "shell_call")]
     server = endpoint(stub.respond(*items, stub.message("done")))
     desk = Desk(hosted, ToolResult())
+    recorder = trace.Recorder("r")
+    token = trace.current_recorder.set(recorder)
     async with openai(server) as agent:
         answer = await agent.run(ASK, Toolbox(desk))
+    trace.current_recorder.reset(token)
     assert answer.text == "done"
+    said = [event.text for event in recorder.pending if event.type == "log_line"]
+    assert said == [f"the endpoint ran a tool of its own: {item['type']}, completed" for item in items]
     assert desk.calls == []
     assert server.bodies[0]["tools"] == [
         {"type": "web_search", "search_context_size": "low"},

@@ -86,9 +86,7 @@ class OpenAIAgent(ToolLoopAgent):
 
     async def _ask_for(self, body: dict[str, Any], conversation: Conversation) -> ModelTurn:
         turn = read_response(await self._endpoint.complete(body), conversation, strict=_strict(body))
-        for check in (check for item in turn.raw["output"] for check in item.get("pending_safety_checks") or ()):
-            what = ", ".join(filter(None, (check.get("code"), check.get("message")))) or check.get("id")
-            trace.log_line(f"acknowledged a safety check of the model's call: {what}", source="agent", check=check)
+        _record(turn)
         schema = conversation.answer_schema
         return answer_form(schema).read(turn) if schema is not None else turn
 
@@ -149,3 +147,17 @@ class OpenAIAgent(ToolLoopAgent):
 def _strict(body: dict[str, Any]) -> frozenset[str]:
     """Name the functions that are offered in strict mode."""
     return frozenset(tool["name"] for tool in body.get("tools", ()) if tool.get("strict"))
+
+
+def _record(turn: ModelTurn) -> None:
+    """Put into the trace what a turn has beside words and calls: what the endpoint ran, and its safety checks."""
+    ours = {call.id for call in turn.calls}
+    for item in turn.raw["output"]:
+        kind = str(item.get("type"))
+        if item.get("call_id") not in ours:
+            if kind.endswith("_call"):
+                trace.log_line(f"the endpoint ran a tool of its own: {kind}, {item.get('status')}", source="agent")
+            continue
+        for check in item.get("pending_safety_checks") or ():
+            what = ", ".join(str(check[key]) for key in ("code", "message") if check.get(key)) or check.get("id")
+            trace.log_line(f"acknowledged a safety check of the model's call: {what}", source="agent", check=check)
