@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from hud_anthropic import ClaudeAgent
 from hud_core import trace
+from hud_core.agents import Conversation
+from hud_core.agents.asking import decode_turn, encode_turn
 from hud_core.environment.session import Toolbox
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import StopReason
@@ -238,6 +240,16 @@ async def test_a_paused_turn_goes_on(endpoint: Endpoint, stub: ModuleType, toolb
     assert (answer.text, answer.stop_reason) == ("3", StopReason.ANSWERED)
     paused = server.bodies[1]["messages"][-1]
     assert paused == {"role": "assistant", "content": [stub.text("I search."), search]}
+
+
+async def test_a_turn_can_be_kept_and_read_again(endpoint: Endpoint, stub: ModuleType) -> None:
+    cited = {"type": "char_location", "cited_text": "it", "document_index": 0}
+    thought = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
+    said = [thought, stub.text("So.", cited), stub.use("a", {"n": 1}), stub.use("b", '{"n', "toolu_1")]
+    for stop in ("tool_use", "pause_turn", "refusal", "max_tokens"):
+        async with agent_of(endpoint(stub.message(*said, stop=stop))) as agent:
+            turn = await agent.respond(Conversation(turns=[*ask("x").messages]))
+        assert decode_turn(encode_turn(turn)) == turn
 
 
 # --- the record -------------------------------------------------------------------------------------------------------

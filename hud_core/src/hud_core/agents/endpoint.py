@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+import anyio
 from anyio.lowlevel import current_token
 
 from hud_core.errors import ConfigError
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
     from attrs import Attribute
+
+
+CLOSING = 5.0
+"""Seconds that a client has to close its connections."""
 
 
 class Client(Protocol):
@@ -62,11 +67,12 @@ class ClientPerLoop(Generic[C]):
 
 
 async def _life(client: Client) -> AsyncGenerator[None, None]:
-    """Close a client when the event loop ends: a loop closes the generators that are left in it."""
+    """Close a client when the event loop ends: a loop closes what generators are left in it, and trio cancels them."""
     try:
         yield
     finally:
-        await client.close()
+        with anyio.move_on_after(CLOSING, shield=True):
+            await client.close()
 
 
 def must_be_url(_: object, attribute: Attribute[Any], value: str | None) -> None:
@@ -102,9 +108,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _until(date: str) -> float | None:
     try:
         then = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (then - datetime.now(UTC)).total_seconds())
+    return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def innermost(error: BaseException) -> BaseException:
