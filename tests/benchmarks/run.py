@@ -17,7 +17,17 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
-MODULES = ("startup", "rollouts", "records", "process_rollouts", "model_calls", "gemini_calls", "mcp_calls", "reloads")
+MODULES = (
+    "startup",
+    "rollouts",
+    "records",
+    "process_rollouts",
+    "model_calls",
+    "claude_calls",
+    "gemini_calls",
+    "mcp_calls",
+    "reloads",
+)
 
 
 def rows_of(module: str) -> list[dict[str, object]]:

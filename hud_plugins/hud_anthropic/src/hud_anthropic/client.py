@@ -171,8 +171,8 @@ class Endpoint:
     def _safe(self, text: str) -> str:
         """Take the key and the headers out of a text, should the endpoint have repeated them."""
         own = getattr(self._config.model_client, "api_key", None) or self._config.api_key
-        for secret in (own, *self._config.extra_headers.values()):
-            text = text.replace(secret, "***") if secret else text
+        for secret in map(str, filter(None, (own, *self._config.extra_headers.values()))):
+            text = text.replace(secret, "***")
         return text
 
 
