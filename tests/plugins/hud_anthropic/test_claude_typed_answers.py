@@ -165,6 +165,14 @@ def test_what_the_api_cannot_say_has_no_form(schema: dict[str, Any]) -> None:
     assert answer_form(schema) is None
 
 
+def test_what_the_sdk_cannot_say_has_no_form_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(schema: dict[str, Any]) -> None:
+        raise ValueError(f"not a schema: {schema}")
+
+    monkeypatch.setattr("anthropic.transform_schema", refuse)
+    assert answer_form(POINT) is None
+
+
 def test_a_root_that_is_a_reference_is_put_in_its_place() -> None:
     leaf = {"type": "object", "properties": {"n": NUMBER}}
     node = {"type": "object", "properties": {"leaf": {"$ref": "#/$defs/Leaf"}}}

@@ -36,7 +36,11 @@ def answer_form(schema: Schema) -> AnswerForm | None:
         root = {"type": "object", "properties": {WRAPPED: inner}, "required": [WRAPPED], **definitions}
     if not _is_closed(root):
         return None
-    return AnswerForm({"type": "json_schema", "schema": anthropic.transform_schema(root)}, is_wrapped)
+    try:
+        fitting = anthropic.transform_schema(root)
+    except ValueError:  # earlier versions of the SDK know fewer schemas
+        return None
+    return AnswerForm({"type": "json_schema", "schema": fitting}, is_wrapped)
 
 
 def _inlined(schema: Schema) -> Schema:
