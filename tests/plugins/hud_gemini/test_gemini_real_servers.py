@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 import stub_endpoint as chat
-from test_real_servers import executable, requests_of, serving
 
 import hud_core
 import hud_local
@@ -19,6 +20,7 @@ from hud_core.model.content import ImageContent, Message, Prompt, TextContent
 from hud_core.model.evaluation import StopReason
 
 pytestmark = pytest.mark.slow
+Serve = Callable[..., AbstractContextManager[str]]
 Tools = Callable[..., Toolbox]
 Agents = Callable[..., Any]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -57,12 +59,17 @@ FIXTURES = {
 
 
 @pytest.fixture(scope="module")
-def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def aimock(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("aimock-gemini")
     (folder / "fixtures.json").write_text(json.dumps(FIXTURES))
-    command = [executable("HUD_TEST_LLMOCK"), "-f", "fixtures.json", "--strict", "-p"]
-    with serving(command, folder, "/__aimock/journal") as url:
+    with serve("HUD_TEST_LLMOCK", ["-f", "fixtures.json", "--strict", "-p"], folder, "/__aimock/journal") as url:
         yield url
+
+
+def requests_of(aimock: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{aimock}/__aimock/journal") as journal:
+        told = json.load(journal)
+    return told if isinstance(told, list) else told["entries"]
 
 
 async def test_aimock_a_whole_job(aimock: str, agent_of: Agents) -> None:
@@ -122,10 +129,10 @@ def upstream(request: chat.Request) -> chat.Reply:
 
 
 @pytest.fixture(scope="module")
-def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
+def litellm(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[tuple[str, Any]]:
     """The gateway's URL, and the endpoint behind it."""
     folder = tmp_path_factory.mktemp("litellm-gemini")
-    command = [executable("HUD_TEST_LITELLM"), "--config", "config.yaml", "--host", "127.0.0.1", "--port"]
+    arguments = ["--config", "config.yaml", "--host", "127.0.0.1", "--port"]
     quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
     with chat.StubEndpoint(upstream) as behind:
         model = {"model": "openai/gpt-4o", "api_key": "x", "api_base": behind.url, "max_retries": 0}
@@ -136,7 +143,7 @@ def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any
             "router_settings": {"num_retries": 0, "disable_cooldowns": True},
         }
         (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
-        with serving(command, folder, "/health/liveliness", **quiet) as url:
+        with serve("HUD_TEST_LITELLM", arguments, folder, "/health/liveliness", **quiet) as url:
             yield url, behind
 
 

@@ -107,7 +107,6 @@ class Endpoint:
             "http_options": {"extra_body": body, **self._options()},
             "should_return_http_response": True,
             "automatic_function_calling": {"disable": True},
-            "automatic_continuation": False,
         }
         try:  # the contents given here must not be empty; those of the body take their place
             answer = await client.aio.models.generate_content(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import field, frozen
 
-from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, must_be
+from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, at_least, must_be
 from hud_core.agents.endpoint import must_be_url, public_url
 from hud_core.errors import ConfigError
 from hud_core.settings import settings
@@ -67,7 +67,7 @@ class GeminiConfig(BaseAgentConfig):
     """Only the likeliest tokens that together have this probability."""
     top_k: int | None = field(default=40, validator=must_be(int))
     """Only so many of the likeliest tokens."""
-    max_output_tokens: int | None = field(default=8192, validator=must_be(int))
+    max_output_tokens: int | None = field(default=8192, validator=[must_be(int), at_least(1)])
     """How long a turn may be, thoughts included."""
     stop_sequences: tuple[str, ...] | None = field(default=None, converter=_tuple, validator=must_be(tuple))
     """Texts that end a turn."""
@@ -89,7 +89,7 @@ class GeminiConfig(BaseAgentConfig):
     """Tools that run at Google's, offered beside the environment's."""
     excluded_predefined_functions: tuple[str, ...] = field(default=(), converter=_tuple, validator=must_be(tuple))
     """Actions of the native computer tool that the model is not offered, such as ``drag_and_drop``."""
-    recent_screenshots: int | None = field(default=3, validator=must_be(int))
+    recent_screenshots: int | None = field(default=3, validator=[must_be(int), at_least(0)])
     """The last turns with screenshots of the native computer tool whose screenshots the model still sees."""
     extra_body: dict[str, Any] = field(factory=dict, validator=[must_be(dict), _free], repr=False)
     """Further fields of the request, as the REST API names them; ``generationConfig`` is merged."""
@@ -111,7 +111,7 @@ class GeminiConfig(BaseAgentConfig):
     """The Google Cloud project, on Vertex AI; by default ``GOOGLE_CLOUD_PROJECT``."""
     location: str | None = field(default=None, validator=must_be(str))
     """The region, on Vertex AI; by default ``GOOGLE_CLOUD_LOCATION``."""
-    timeout: float | None = field(default=None, validator=NUMBER, metadata=OPERATIONAL)
+    timeout: float | None = field(default=None, validator=[NUMBER, at_least(0)], metadata=OPERATIONAL)
     """Seconds for each request; by default 600, or what a client of your own has."""
     model_client: Client | None = field(default=None, repr=False, metadata=SECRET)
     """A `google.genai.Client` of your own; closing it stays with you."""
