@@ -38,9 +38,18 @@ def stub() -> ModuleType:
 
 @pytest.fixture
 def endpoint(stub: ModuleType) -> Iterator[Callable[..., Any]]:
-    """Start endpoints that reply as told; they stop with the test."""
+    """Start endpoints that reply as told; they stop with the test, and all that they were sent has the API's form."""
+    started = []
     with ExitStack() as running:
-        yield lambda *replies: running.enter_context(stub.StubEndpoint(*replies))
+
+        def start(*replies: Any) -> Any:
+            started.append(running.enter_context(stub.StubEndpoint(*replies)))
+            return started[-1]
+
+        yield start
+    for server in started:
+        for body in server.bodies:
+            stub.check_form(body)
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.genai import types
 from stub_endpoint import Reply, StubEndpoint, hang_up
 
-__all__ = ["Reply", "StubEndpoint", "answer", "call", "fail", "hang_up", "say"]
+__all__ = ["Reply", "StubEndpoint", "answer", "call", "check_form", "fail", "hang_up", "say"]
 
 USAGE = {"promptTokenCount": 10, "candidatesTokenCount": 2, "totalTokenCount": 12}
 
@@ -42,3 +43,19 @@ def fail(status: int, message: str = "no", *details: dict[str, Any], headers: di
     """Answer with an error."""
     error = {"code": status, "message": message, "status": "STUB", "details": list(details)}
     return Reply({"error": error}, status, headers or {})
+
+
+def check_form(body: dict[str, Any]) -> None:
+    """Check a request against the SDK's own types, which know every field of the API and no others.
+
+    Raises:
+        ValidationError: It is not what the API takes.
+    """
+    for content in (*body["contents"], *([body["systemInstruction"]] if "systemInstruction" in body else ())):
+        types.Content.model_validate(content)
+    for tool in body.get("tools", ()):
+        types.Tool.model_validate(tool)
+    types.ToolConfig.model_validate(body.get("toolConfig", {}))
+    types.GenerationConfig.model_validate(body["generationConfig"])
+    for setting in body.get("safetySettings", ()):
+        types.SafetySetting.model_validate(setting)

@@ -315,6 +315,8 @@ async def test_arguments_that_are_no_object_go_back_to_the_model(
         assert (await agent.run(ask("x"), toolbox(count_letter))).text == "3"
     told = [part["functionResponse"]["response"]["error"] for part in server.bodies[1]["contents"][2]["parts"]]
     assert ["a JSON list" in told[0], "invalid JSON" in told[1]] == [True, True]
+    said = server.bodies[1]["contents"][1]["parts"]
+    assert [part["functionCall"]["args"] for part in said] == [{}, {}]
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ Endpoint = Callable[..., Any]
 Tools = Callable[..., Toolbox]
 Agents = Callable[..., Any]
 KEY = {"api_key": "k"}
+HARM = {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}
 
 
 def ask(**more: Any) -> Prompt:
@@ -57,12 +58,8 @@ def count_letter(text: str, letter: str) -> int:
         ({"thinking_budget": 0}, "generationConfig.thinkingConfig", {"thinkingBudget": 0}),
         ({"model": "gemini-2.0-flash"}, "generationConfig.thinkingConfig", None),
         ({"tool_mode": "any"}, "toolConfig.functionCallingConfig.mode", "ANY"),
-        ({"safety_settings": {"A": "B"}}, "safetySettings", [{"category": "A", "threshold": "B"}]),
-        (
-            {"safety_settings": [{"category": "A", "threshold": "B"}]},
-            "safetySettings",
-            [{"category": "A", "threshold": "B"}],
-        ),
+        ({"safety_settings": {HARM["category"]: "OFF"}}, "safetySettings", [HARM]),
+        ({"safety_settings": [HARM]}, "safetySettings", [HARM]),
         ({"extra_body": {"labels": {"a": "b"}}}, "labels", {"a": "b"}),
         ({"extra_body": {"generationConfig": {"topK": 3}}}, "generationConfig.topK", 3),
         ({"extra_body": {"generationConfig": {"logprobs": 3}}}, "generationConfig.temperature", 1.0),

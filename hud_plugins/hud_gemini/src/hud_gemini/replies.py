@@ -153,12 +153,20 @@ def _turn(candidate: Candidate, answer: WireAnswer, reader: _Reader) -> ModelTur
         calls=calls,
         stop=_stop(reason),
         citations=read_citations(candidate, [None if part.thought else part.text for part in parts]),
-        raw={"role": "model", **raw, "parts": raw.get("parts") or []},
+        raw={"role": "model", **raw, "parts": [_sendable(part) for part in raw.get("parts") or ()]},
         model=answer.model_version or "",
         usage=_usage(answer.usage_metadata),
         finish=candidate.finish_reason,
         request_id=answer.response_id,
     )
+
+
+def _sendable(part: dict[str, Any]) -> dict[str, Any]:
+    """Give a part as it came; a conversation with arguments that are no object would be rejected."""
+    call = part.get("functionCall") or {}
+    if isinstance(call.get("args"), dict | None):
+        return part
+    return {**part, "functionCall": {**call, "args": {}}}
 
 
 def _stop(reason: str) -> StopReason | None:
