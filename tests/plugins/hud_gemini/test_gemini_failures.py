@@ -118,7 +118,18 @@ async def test_answers_that_are_none(
     assert error.retry
 
 
-@pytest.mark.parametrize("body", [b"<html>oh</html>", b'{"error"', b"[]", b'["x"]', b'{"error": "down"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>oh</html>",
+        b'{"error"',
+        b"[]",
+        b'["x"]',
+        b'{"error": "down"}',
+        b'{"error": {"details": 5}}',
+        b'{"error": {"details": ["x", {"retryDelay": "1.2.3s", "violations": 5, "reason": {}}]}}',
+    ],
+)
 async def test_errors_that_are_none_of_google_s(
     endpoint: Endpoint, stub: ModuleType, toolbox: Tools, agent_of: Agents, body: bytes
 ) -> None:

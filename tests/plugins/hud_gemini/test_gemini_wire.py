@@ -143,3 +143,24 @@ def test_a_call_that_the_endpoint_discards_is_never_made(said: list[Any], finish
             assert [type(call) for call in turn.calls] == [MalformedCall]
             assert not any("functionCall" in part for part in turn.raw["parts"])
             assert turn.raw["parts"]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.text("aä€😀 ", min_size=1, max_size=6)), min_size=1, max_size=4), st.data())
+def test_the_place_of_a_source_is_that_of_the_text_it_supports(
+    said: list[tuple[bool, str]], data: st.DataObject
+) -> None:
+    index = data.draw(st.integers(0, len(said) - 1))
+    is_thought, text = said[index]
+    start, end = sorted((data.draw(st.integers(0, len(text))), data.draw(st.integers(1, len(text)))))
+    in_bytes = {"startIndex": len(text[:start].encode()), "endIndex": len(text[:end].encode())}
+    support = {"segment": {"partIndex": index, **in_bytes}, "groundingChunkIndices": [0]}
+    candidate = {
+        "content": {"parts": [{"text": text, "thought": thought} for thought, text in said]},
+        "groundingMetadata": {"groundingChunks": [{"web": {"uri": "http://a"}}], "groundingSupports": [support]},
+    }
+    turn = read_reply(json.dumps({"candidates": [candidate]}), Conversation())
+    [citation] = turn.citations
+    if is_thought:
+        assert (citation.start_index, citation.end_index) == (None, None)
+    else:
+        assert turn.text[citation.start_index : citation.end_index] == text[start:end]

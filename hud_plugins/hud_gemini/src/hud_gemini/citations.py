@@ -35,31 +35,31 @@ class Chunk(msgspec.Struct, rename="camel"):
 class Segment(msgspec.Struct, rename="camel"):
     """A piece of a part's text, counted in bytes."""
 
-    part_index: int = 0
-    start_index: int = 0
-    end_index: int = 0
-    text: str = ""
+    part_index: int | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+    text: str | None = None
 
 
 class Support(msgspec.Struct, rename="camel"):
     """Which sources say what a piece of the answer says."""
 
-    segment: Segment = msgspec.field(default_factory=Segment)
-    grounding_chunk_indices: list[int] = msgspec.field(default_factory=list)
+    segment: Segment | None = None
+    grounding_chunk_indices: list[int] | None = None
 
 
 class GroundingMetadata(msgspec.Struct, rename="camel"):
     """What a search found."""
 
-    grounding_chunks: list[Chunk] = msgspec.field(default_factory=list)
-    grounding_supports: list[Support] = msgspec.field(default_factory=list)
+    grounding_chunks: list[Chunk] | None = None
+    grounding_supports: list[Support] | None = None
 
 
 class Recited(msgspec.Struct, rename="camel"):
     """A source that a piece of the answer repeats."""
 
-    start_index: int = 0
-    end_index: int = 0
+    start_index: int | None = None
+    end_index: int | None = None
     uri: str | None = None
     title: str | None = None
     license: str | None = None
@@ -68,8 +68,8 @@ class Recited(msgspec.Struct, rename="camel"):
 class CitationMetadata(msgspec.Struct, rename="camel"):
     """The sources that the answer repeats: the Gemini API and Vertex AI name the field differently."""
 
-    citation_sources: list[Recited] = msgspec.field(default_factory=list)
-    citations: list[Recited] = msgspec.field(default_factory=list)
+    citation_sources: list[Recited] | None = None
+    citations: list[Recited] | None = None
 
 
 class Visit(msgspec.Struct, rename="camel"):
@@ -82,7 +82,7 @@ class Visit(msgspec.Struct, rename="camel"):
 class UrlContextMetadata(msgspec.Struct, rename="camel"):
     """The pages that the model read."""
 
-    url_metadata: list[Visit] = msgspec.field(default_factory=list)
+    url_metadata: list[Visit] | None = None
 
 
 class Grounding(msgspec.Struct, rename="camel"):
@@ -110,28 +110,29 @@ def read_citations(said: Grounding, parts: Sequence[str | None]) -> tuple[Citati
 
 def _grounded(found: GroundingMetadata, texts: _Texts) -> Iterator[Citation]:
     """Give each source once for each piece of text it supports; one that supports none stands by itself."""
+    chunks = found.grounding_chunks or []
     named = set()
-    for support in found.grounding_supports:
-        piece = support.segment
-        for index in support.grounding_chunk_indices:
-            if index < len(found.grounding_chunks):
+    for support in found.grounding_supports or ():
+        piece = support.segment or Segment()
+        place = texts.span(piece.part_index, piece.start_index, piece.end_index)
+        for index in support.grounding_chunk_indices or ():
+            if index < len(chunks):
                 named.add(index)
-                place = texts.span(piece.part_index, piece.start_index, piece.end_index)
-                yield _citation("grounding", found.grounding_chunks[index].source, place, text=piece.text)
-    for index, chunk in enumerate(found.grounding_chunks):
+                yield _citation("grounding", chunks[index].source, place, text=piece.text or "")
+    for index, chunk in enumerate(chunks):
         if index not in named:
             yield _citation("grounding", chunk.source)
 
 
 def _recited(found: CitationMetadata, texts: _Texts) -> Iterator[Citation]:
-    for one in (*found.citation_sources, *found.citations):
+    for one in (*(found.citation_sources or ()), *(found.citations or ())):
         place = texts.span(0, one.start_index, one.end_index)
         license_ = {"license": one.license} if one.license else {}
         yield _citation("citation", Source(one.uri, one.title), place, provider_data=license_)
 
 
 def _visited(found: UrlContextMetadata) -> Iterator[Citation]:
-    for visit in found.url_metadata:
+    for visit in found.url_metadata or ():
         if visit.retrieved_url and visit.url_retrieval_status == "URL_RETRIEVAL_STATUS_SUCCESS":
             yield _citation("url_citation", Source(visit.retrieved_url))
 
@@ -149,14 +150,18 @@ class _Texts:
     def __init__(self, parts: Sequence[str | None]) -> None:
         self._parts = parts
 
-    def span(self, part: int, start: int, end: int) -> tuple[int, int] | None:
-        """Give the characters that some bytes of a part are in the text; None where there is no such part in it."""
-        text = self._parts[part] if 0 <= part < len(self._parts) else None
-        if text is None:
+    def span(self, part: int | None, start: int | None, end: int | None) -> tuple[int, int] | None:
+        """Give the characters that some bytes of a part are in the text; None where there is no such part in it.
+
+        The API leaves out what is 0.
+        """
+        place = part or 0
+        text = self._parts[place] if 0 <= place < len(self._parts) else None
+        if text is None or not end:
             return None
-        before = sum(len(earlier or "") for earlier in self._parts[:part])
+        before = sum(len(earlier or "") for earlier in self._parts[:place])
         encoded = text.encode()
-        return before + _characters(encoded[:start]), before + _characters(encoded[:end])
+        return before + _characters(encoded[: start or 0]), before + _characters(encoded[:end])
 
 
 def _characters(encoded: bytes) -> int:

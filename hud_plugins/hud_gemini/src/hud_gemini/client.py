@@ -20,8 +20,6 @@ from hud_core.agents.endpoint import ClientPerLoop, public_url, retry_after
 from hud_core.errors import ConfigError, ContextOverflowError, ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aiohttp import ClientSession
     from google.genai.errors import APIError
     from google.genai.types import GenerateContentConfigDict, HttpOptionsDict
@@ -37,7 +35,7 @@ TOO_LONG = re.compile(r"token count.{0,80}(exceed|only supports)|exceeds the max
 """How endpoints say that a conversation does not fit into the model's context."""
 SHORTEST_KEY = 8
 """Characters; what is shorter stands for no key, and may be a part of any word."""
-DURATION = re.compile(r"([\d.]+)s")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 ONLY_ASYNCIO = (
     "google-genai can use this client on asyncio only: on trio a model_client needs http_options="
     "{'httpx_async_client': httpx2.AsyncClient()}, and Vertex AI an api_key"
@@ -143,8 +141,8 @@ class Endpoint:
     def _refused(self, error: APIError) -> ProviderError:
         """Say what an answer other than 200 means for a rollout, without the key, should it repeat the key."""
         text = self._safe(f"{self._where} answered {error.code}: {error.message or error.status or error.details}")
-        told = list(_details(error.details))
-        reasons = {detail.get("reason") for detail in told}
+        told = _details(error.details)
+        reasons = [detail.get("reason") for detail in told]
         if error.code in (400, 413) and TOO_LONG.search(text):
             return ContextOverflowError(text)
         if error.code == 400 and "API_KEY_INVALID" not in reasons:  # noqa: PLR2004
@@ -186,12 +184,15 @@ def _http_client() -> ClientSession | AsyncClient:
 # --- what Google says beside the message ------------------------------------------------------------------------------
 
 
-def _details(body: object) -> Iterator[dict[str, Any]]:
+def _details(body: object) -> list[dict[str, Any]]:
     """Give the details of an error, each of which is an object that names its type."""
     error = body.get("error") if isinstance(body, dict) else None
-    for detail in (error.get("details") if isinstance(error, dict) else None) or ():
-        if isinstance(detail, dict):
-            yield detail
+    return _objects(error.get("details")) if isinstance(error, dict) else []
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """Give the objects of a list; gateways write anything in its place."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _retry_delay(details: list[dict[str, Any]]) -> float | None:
@@ -202,5 +203,5 @@ def _retry_delay(details: list[dict[str, Any]]) -> float | None:
 
 def _is_spent(details: list[dict[str, Any]]) -> bool:
     """Whether a quota of the day is spent, which no wait within a job brings back."""
-    violations = [v for detail in details for v in detail.get("violations") or () if isinstance(v, dict)]
+    violations = (violation for detail in details for violation in _objects(detail.get("violations")))
     return any("PerDay" in str(violation.get("quotaId")) for violation in violations)

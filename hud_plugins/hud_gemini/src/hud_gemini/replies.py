@@ -51,7 +51,7 @@ class Part(msgspec.Struct, rename="camel"):
     """A part of what the model said. Other parts, such as code that ran at Google's, only go back."""
 
     text: str | None = None
-    thought: bool = False
+    thought: bool | None = None
     function_call: FunctionCall | None = None
 
 
