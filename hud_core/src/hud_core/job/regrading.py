@@ -20,6 +20,7 @@ from hud_core.job.directory import RunDirectory, read_manifest
 from hud_core.job.fingerprint import digest_graders
 from hud_core.job.grading import Grading, Row, grade_with, grading_with, needs_session
 from hud_core.job.limits import Timeouts
+from hud_core.metering.meter import JobMeter
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.events import AttemptFailed, Graded
 from hud_core.model.rollout import Rollout, Status
@@ -149,10 +150,11 @@ async def regrade(
     waiting, prompts = iter(plan), _Prompts(directory.path / "events.jsonl")
     seconds = (timeouts or Timeouts()).grade
     done: list[Rollout] = []
+    meter = JobMeter(kernel.meter)
 
     async def work() -> None:
         for one in waiting:
-            recorder = Recorder(one.rollout.id)
+            recorder = Recorder(one.rollout.id, meter=meter.rollout(one.rollout.repeat))
             grading = Grading(kernel, prompts.of(one.rollout.id))
             record = await _again(one, grading, recorder, seconds, directory.path.name)
             directory.append_events(recorder.pending)
