@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
+from raw_client import INITIALIZE
 from serving import Log, make_environment, over_http
 
 from hud_core import Environment
@@ -164,6 +165,18 @@ async def test_it_needs_no_bearer_token_and_checks_the_host_all_the_same():
             assert (await stranger.post(url)).status_code == 401
             assert (await stranger.post(address, headers={"host": "evil.example"})).status_code == 421
             assert (await stranger.post(address, headers={"origin": "https://evil.example"})).status_code == 403
+
+
+async def test_who_guesses_an_address_opens_no_session():
+    async with over_http(EnvironmentServer(make_environment(), token="t0ken", max_sessions=1)) as url:
+        headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+        async with httpx2.AsyncClient(headers=headers) as stranger:
+            for _ in range(3):
+                answer = await stranger.post(episode_url(url, "guessed"), json=INITIALIZE)
+                assert answer.status_code == 404
+                assert ENDED in answer.json()["error"]["message"]
+            answer = await stranger.post(url, json=INITIALIZE, headers={"authorization": "Bearer t0ken"})
+            assert answer.status_code == 200  # there is room
 
 
 async def test_where_there_is_no_http_there_is_no_address(mode):

@@ -12,11 +12,12 @@ import anyio
 from attrs import evolve
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp_types import JSONRPCError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 
 from hud_core.errors import ConfigError
@@ -24,6 +25,7 @@ from hud_mcp.server.bodies import BODY_SECONDS, WholeRequest
 from hud_mcp.server.episodes import GONE_SECONDS
 from hud_mcp.server.forward import Forward
 from hud_mcp.server.guard import Guard
+from hud_mcp.server.refusals import refusal
 from hud_mcp.server.requests import ADDRESSED
 from hud_mcp.wire import episode_url
 
@@ -78,6 +80,9 @@ class Endpoint:
             text = "the MCP app's lifespan is not running; give the outer application lifespan=app.lifespan"
             await PlainTextResponse(text, 503)(scope, receive, send)
             return
+        if (refused := self._refuse(scope)) is not None:
+            await refused(scope, receive, send)
+            return
         session = Headers(scope=scope).get(MCP_SESSION_ID_HEADER, "")
         transport = self._manager._server_instances.get(session) if scope["method"] == "GET" else None  # noqa: SLF001
         if transport is None:
@@ -88,6 +93,18 @@ class Endpoint:
             await self._serve(scope, receive, send)
         finally:  # a client holds this stream for as long as it lives
             _allow_idle(transport, min(self._ttl, GONE_SECONDS))
+
+    def _refuse(self, scope: Scope) -> Response | None:
+        """Refuse what comes to the address of no episode, before it opens a session: who guesses shows no token."""
+        token = scope.get("path_params", {}).get(ADDRESSED)
+        if token is None:
+            return None
+        try:
+            self._manager._lifespan_state.episodes.at(token)  # noqa: SLF001  what the lifespan gave: a `ServerRun`
+        except ConfigError as error:
+            answer = JSONRPCError(jsonrpc="2.0", id=None, error=refusal(error).error)
+            return Response(answer.model_dump_json(by_alias=True), 404, media_type="application/json")
+        return None
 
 
 def _allow_idle(transport: StreamableHTTPServerTransport, seconds: float) -> None:
