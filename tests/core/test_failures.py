@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,16 @@ def test_a_library_that_caused_it_is_no_place_to_look_at():
 def test_where_only_a_library_was_it_is_named():
     error = raised_by(reads_what_is_no_json)
     assert "/json/" in place_of(error.with_traceback(error.__traceback__.tb_next.tb_next))
+
+
+def test_a_callers_own_code_is_no_users():
+    error = raised_by(reads_what_is_no_json)
+    assert user_frames(error, str(Path(__file__).parent)) == []
+    assert "/json/" in place_of(error, str(Path(__file__).parent))
+
+
+def test_a_mistake_in_a_file_is_in_that_file():
+    assert place_of(raised_by(lambda: compile("x =", "rules.py", "exec"))) == " (rules.py:1)"
 
 
 def test_what_was_never_raised_has_no_place():

@@ -30,20 +30,27 @@ def tell_failure(what: str, error: BaseException) -> None:
         listener(what, error)
 
 
-def user_frames(error: BaseException) -> list[traceback.FrameSummary]:
+def user_frames(error: BaseException, *own: str) -> list[traceback.FrameSummary]:
     """Give the lines of users' code that an exception came through, the innermost last.
 
-    Users' is what is no part of Python, of an installed package, or of the kernel.
+    Args:
+        error: The exception.
+        own: Folders of the caller's code. Neither that is users' code, nor the kernel's, Python's, or that of an
+            installed package.
     """
     libraries = _library_folders()
-    return [frame for frame in _frames(error) if not frame.filename.startswith(libraries)]
+    return [frame for frame in _frames(error, own) if not frame.filename.startswith(libraries)]
 
 
-def place_of(error: BaseException) -> str:
+def place_of(error: BaseException, *own: str) -> str:
     """Name the file and line to look at, as ``" (env.py:12)"``; empty where there is none.
 
     It is the innermost line of users' code, or else of a library. An error that was raised on purpose says all there
     is to say, unless users' code has caused it.
+
+    Args:
+        error: The exception.
+        own: As for `user_frames`.
     """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         (error,) = error.exceptions
@@ -52,15 +59,17 @@ def place_of(error: BaseException) -> str:
         if error.__cause__ is None:
             return ""
         error = error.__cause__
-    frames = user_frames(error) or ([] if is_told else _frames(error))
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}:{error.lineno})"
+    frames = user_frames(error, *own) or ([] if is_told else _frames(error, own))
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 
-def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+def _frames(error: BaseException, own: tuple[str, ...]) -> list[traceback.FrameSummary]:
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)
-    return [frame for frame in frames if not frame.filename.startswith(_KERNEL)]
+    return [frame for frame in frames if not frame.filename.startswith((*_KERNEL, *own))]
 
 
 def _library_folders() -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import msgspec
 
 from hud_core.environment.environment import run_hooks
 from hud_core.errors import HudError, SetupError, ToolError, describe
-from hud_local.process.failures import capture, place_of
+from hud_local.process.failures import capture, where
 from hud_local.process.messages import Request, Response, decode, decode_answer, decode_call, encode
 from hud_local.process.wire import Wire
 
@@ -85,7 +85,7 @@ class Child:
         try:
             await run_hooks(self._environment.on_initialize)
         except Exception as error:  # noqa: BLE001  the environment's bug is the rollout's outcome, not the child's end
-            self._setup_error = SetupError(f"initialize failed: {describe(error)}{place_of(error)}")
+            self._setup_error = SetupError(f"initialize failed: {describe(error)}{where(error)}")
         else:
             self._is_initialised = True
             await self._connect()

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
 from pathlib import Path
 from typing import Any
 
-import anyio
-import msgspec
-
-import hud_core
-import hud_local
 from hud_core.errors import (
     AgentError,
     ArgumentError,
@@ -18,13 +12,13 @@ from hud_core.errors import (
     BudgetError,
     ConfigError,
     GraderError,
-    HudError,
     LostError,
     ProviderError,
     SetupError,
     ToolError,
     describe,
 )
+from hud_core.failures import place_of
 from hud_local.process.messages import Failure
 
 _PLAIN: dict[str, type[Exception]] = {
@@ -36,15 +30,14 @@ _PLAIN: dict[str, type[Exception]] = {
 }  # fmt: skip
 """Classes that are made from their text alone. A subclass of one travels as that one."""
 _OTHERWISE = {"grade": "GraderError", "call_tool": "ToolError"}
-_LIBRARIES = tuple(str(Path(module.__file__ or "").parent) for module in (hud_core, hud_local, anyio, msgspec))
-"""Where code lives that is never the user's."""
+_OWN = str(Path(__file__).parents[1])
 
 
 def capture(error: BaseException, method: str) -> Failure:
     """Make the failure of what `method` raised; an exception of no kernel class is one of the setup or the grading."""
     if isinstance(error, ArgumentError):
         return Failure("ArgumentError", str(error), {"subject": error.subject, "problems": error.problems})
-    text = describe(error) + place_of(error)
+    text = describe(error) + where(error)
     if isinstance(error, ProviderError):
         return Failure("ProviderError", text, {"retry": error.retry, "retry_after": error.retry_after})
     ancestors = (kind.__name__ for kind in type(error).__mro__ if _PLAIN.get(kind.__name__) is kind)
@@ -62,15 +55,6 @@ def rebuild(failure: Failure) -> Exception:
     return _PLAIN[failure.kind](failure.text)
 
 
-def place_of(error: BaseException) -> str:
-    """Name the last file and line of the user's code that an exception came through, as `` (file:line)``.
-
-    An error that was raised on purpose says all there is to say; what caused it has the place.
-    """
-    if isinstance(error, HudError):
-        return place_of(error.__cause__) if error.__cause__ is not None else ""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" ({error.filename}:{error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((*_LIBRARIES, "<frozen "))]
-    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+def where(error: BaseException) -> str:
+    """Name the file and line of the user's code to look at; empty where there is none."""
+    return place_of(error, _OWN)

@@ -55,7 +55,7 @@ def account_of(error: BaseException) -> list[str]:
 
     Where a library raised it, its line comes last.
     """
-    users = [frame for frame in user_frames(error) if not frame.filename.startswith(_OWN)]
+    users = user_frames(error, _OWN)
     raised = traceback.extract_tb(error.__traceback__)[-1:]
     return [_line(frame) for frame in (*users[: -_LINES - 1 : -1], *(frame for frame in raised if frame not in users))]
 
