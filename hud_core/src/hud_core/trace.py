@@ -94,7 +94,7 @@ def model_called(
     recorder = current_recorder.get()
     if recorder is None:
         return
-    if recorder.meter is not None and usage.calls:
+    if recorder.meter is not None and (usage.calls or usage.tokens):
         usage = recorder.meter.charge((model,), usage)
     recorder.usage += usage
     recorder.add(

@@ -252,6 +252,23 @@ async def test_a_judge_is_paid_by_the_rollout_that_it_judges(kernel: Kernel) -> 
     assert done.usage.cost == pytest.approx((1010 * 2.5 + 2 * 10) / 1_000_000)
 
 
+async def test_several_judges_without_a_budget_are_one_cause(kernel: Kernel) -> None:
+    own, judge = Environment("many-judges"), Spender()
+
+    @own.scenario()
+    async def judged():
+        yield "Say done."
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(judge.run, Prompt(messages=(Message(content=(TextContent(text="?"),)),)), NO_TOOLS)
+        yield 1.0
+
+    options = {"kernel": kernel, "rollout_max_tokens": 1090, "save": False}
+    [rollout] = await run([judged.task()], Spender(tokens=100), **options)
+    assert (rollout.cause, rollout.phase) == (Cause.BUDGET, "grade")
+    assert judge.asked == 0
+
+
 async def test_a_rollout_that_one_drives_oneself_knows_what_it_cost(kernel: Kernel) -> None:
     async with evaluate(talk.task(), kernel=kernel) as ctx:
         await Spender(model="gpt-4o").run(ctx)

@@ -337,8 +337,11 @@ def _exc_info(
 
 def failure_of(error: BaseException, phase: str) -> Failure:
     """Say what an exception that ended a phase means, with the place in the user's code that raised it."""
-    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        return failure_of(error.exceptions[0], phase)
+    if isinstance(error, BaseExceptionGroup):
+        failures = [failure_of(inner, phase) for inner in error.exceptions]
+        if len({failure.verdict for failure in failures}) == 1:  # such as several judges without a budget
+            text = "; ".join(dict.fromkeys(failure.text for failure in failures))
+            return failures[0]._replace(text=text)
     return Failure(verdict_for(error, phase), phase, describe(error) + place_of(error), error)
 
 
