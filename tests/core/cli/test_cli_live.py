@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hud.cli.evaluate.live import Lines, Silent, counts, duration, facts, invalid, time_left
+from hud.cli.evaluate.live import Lines, Silent, counts, duration, facts, invalid, pressure, spent, time_left
 from hud_core.job import Progress
+from hud_core.metering.meter import JobMeter, Meter
+from hud_core.model.rollout import Usage
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,22 @@ def test_progress_is_put_into_words() -> None:
     assert facts(made) == ["mean 0.750", "30 running", "200 kept", "4 retried"]
     assert invalid(made) == "8 invalid: provider 7, timeout 1"
     assert time_left(made).endswith(" left")
+
+
+def test_spending_and_pressure_are_put_into_words() -> None:
+    meter = JobMeter(Meter())
+    made = progress(meter=meter)
+    assert (spent(made), pressure(made)) == ("", "")
+    meter.purse.spent = Usage(calls=2, input_tokens=1_000, output_tokens=500, cost=1.2345)
+    assert facts(made)[-1] == spent(made) == "$1.23 spent"
+    meter.purse.spent += Usage(calls=1, input_tokens=1)
+    assert spent(made) == "1,501 tokens"
+    throttle = meter.meter.throttle("e", "gpt-x")
+    throttle.running = 3
+    assert pressure(made) == ""
+    throttle.controller.refuse(0.0)
+    throttle.controller.limit = 41
+    assert pressure(made) == "gpt-x: 3 of 41 at once, 1 refused"
 
 
 def test_what_is_not_known_is_not_said() -> None:

@@ -75,7 +75,7 @@ async def ask(agent: ToolLoopAgent, conversation: Conversation) -> Asked:
 
 async def _ask(agent: ToolLoopAgent, conversation: Conversation, meter: RolloutMeter) -> Asked:
     config = agent.config
-    model = config.model or ""
+    model = config.model or type(agent).__name__
     throttle = meter.job.meter.throttle((type(agent), getattr(config, "base_url", None)), model)
     hold = await meter.reserve(model, estimate(agent, conversation)) if meter.job.is_limited else None
     try:

@@ -26,6 +26,8 @@ class Meter:
     """
 
     def __init__(self) -> None:
+        self.prices: Prices = Prices()
+        """What models cost, for those who name no other prices."""
         self._throttles: dict[Hashable, Throttle] = {}
 
     def throttle(self, endpoint: Hashable, model: str) -> Throttle:
@@ -54,7 +56,7 @@ class JobMeter:
         meter: Its kernel's.
         budget: What the whole job may spend.
         rollout_budget: What each rollout may spend.
-        prices: What models cost.
+        prices: What models cost; by default the prices of the kernel's meter.
         cache: Where answers are kept, if they are.
     """
 
@@ -70,7 +72,7 @@ class JobMeter:
         self.meter: Meter = meter
         self.purse: Purse = Purse(budget, "job")
         self.rollout_budget: Budget = rollout_budget
-        self.prices: Prices = prices or Prices()
+        self.prices: Prices = prices or meter.prices
         self.cache: CallCache | None = cache
         self.ended: str | None = None
         """Why no model may be called any more; None while they may."""
