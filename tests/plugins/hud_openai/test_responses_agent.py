@@ -143,6 +143,15 @@ async def test_a_model_without_encrypted_thoughts_is_asked_without_them(
     assert "no encrypted thoughts" in lines(recorder)[0]
 
 
+async def test_what_the_settings_ask_for_is_not_given_up(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
+    refusal = stub.fail(400, "Encrypted content is not supported with this model.", error={"param": "include"})
+    server = endpoint(refusal)
+    async with agent_of(server, include=["reasoning.encrypted_content"]) as agent:
+        with pytest.raises(ProviderError, match="not supported"):
+            await agent.run(ask("x"), toolbox())
+    assert len(server.requests) == 1
+
+
 async def test_calls_of_one_turn_run_at_once_and_are_told_in_their_order(
     endpoint: Endpoint, stub: ModuleType, toolbox: Tools
 ) -> None:

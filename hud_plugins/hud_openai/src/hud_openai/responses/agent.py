@@ -70,15 +70,17 @@ class OpenAIAgent(ToolLoopAgent):
         if not self._is_checked:
             await self._endpoint.check_key()
             self._is_checked = True
+        body = self._body(conversation)
         while True:  # ends: each time around, the endpoint is asked for less
-            body = self._body(conversation)
             try:
                 return await self._ask_for(body, conversation)
             except WithheldError as error:
                 return withheld(error)
             except RefusedError as error:
-                if not self._settles_for_less(error, body):
+                is_settled = self._settles_for_less(error, body)
+                if not is_settled or (less := self._body(conversation)) == body:
                     raise
+                body = less
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -122,7 +124,7 @@ class OpenAIAgent(ToolLoopAgent):
         if not self.config.store:
             memory["store"] = False
         if self._tells_thoughts:
-            memory["include"] = [*self.config.completion_kwargs.get("include", ()), THOUGHTS]
+            memory["include"] = list(dict.fromkeys([*self.config.completion_kwargs.get("include", ()), THOUGHTS]))
         return memory
 
     def _settles_for_less(self, error: RefusedError, body: dict[str, Any]) -> bool:
