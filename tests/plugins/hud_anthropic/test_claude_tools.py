@@ -87,6 +87,8 @@ async def test_the_computer_that_the_model_knows_is_offered_with_its_beta(
         ("claude-opus-4-5", "computer_20251124"),
         ("claude-sonnet-4-6", "computer_20251124"),
         ("claude-sonnet-5", "computer_20251124"),
+        ("claude-opus-5-20260801", "computer_20251124"),
+        ("us.anthropic.claude-sonnet-5-5-v1:0", "computer_20251124"),
         ("claude-3-5-sonnet-latest", None),
     ],
 )
@@ -145,6 +147,42 @@ async def test_calls_of_native_tools_reach_the_environment_unchanged(endpoint: E
     ]
     one_by_one = {"type": "auto", "disable_parallel_tool_use": True}  # what is done at a screen has an order
     assert {body["tool_choice"] == one_by_one for body in server.bodies} == {True}
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-sonnet-5-5", "claude-fable-5-2", "anthropic/claude-opus-6", "claude-opus-10"]
+)
+async def test_later_models_operate_a_computer_by_a_family_of_tools(
+    endpoint: Endpoint, stub: ModuleType, model: str
+) -> None:
+    click = {**stub.use("left_click", {"coordinate": [3, 4]}), "toolset_name": "computer"}
+    wrong = {**stub.use("type", '{"text'), "toolset_name": "computer"}
+    server = endpoint(stub.message(click, stop="tool_use"), stub.message(wrong, stop="tool_use"), stub.say("ok"))
+    shelf = Shelf(tool("computer", "action", "coordinate", "text"))
+    async with ClaudeAgent.create(base_url=server.url, api_key="sk-1", model=model, prompt_caching=False) as agent:
+        await agent.run(PROMPT, Toolbox(shelf))
+    assert [attrs.evolve(call, id="") for call in shelf.called] == [
+        ToolCall("computer", {"action": "left_click", "coordinate": [3, 4]})
+    ]
+    assert server.bodies[0]["tools"] == [{"type": "computer_toolset_20260801"}]
+    assert "anthropic-beta" not in server.requests[0].headers
+    said, told, _, failed = server.bodies[2]["messages"][1:]
+    assert said["content"] == [click]
+    assert (told["content"][0]["tool_use_id"], told["content"][0]["toolset_name"]) == ("toolu_0", "computer")
+    assert (failed["content"][0]["is_error"], failed["content"][0]["toolset_name"]) == (True, "computer")
+
+
+async def test_a_family_may_be_marked(endpoint: Endpoint, stub: ModuleType) -> None:
+    form = {
+        "api_type": "computer_toolset_20260801",
+        "role": "computer",
+        "extra": {"configs": {"zoom": {"enabled": False}}},
+    }
+    screen = marked("screen", form)
+    tools, _ = await offered(endpoint, stub, screen)
+    assert tools == [{"type": "computer_toolset_20260801", "configs": {"zoom": {"enabled": False}}}]
+    tools, _ = await offered(endpoint, stub, screen, use_computer_beta=False)
+    assert tools == [function(screen)]
 
 
 # --- tools that run at Anthropic's ------------------------------------------------------------------------------------

@@ -83,7 +83,8 @@ class ClaudeAgent(ToolLoopAgent):
         if config.prompt_caching:
             ttl = {} if config.cache_ttl == "5m" else {"ttl": config.cache_ttl}
             mark_for_cache(body, {"type": "ephemeral", **ttl})
-        return read_reply(await self._endpoint.send({**body, **config.extra_body}, [*config.betas, *offered.betas]))
+        reply = await self._endpoint.send({**body, **config.extra_body}, [*config.betas, *offered.betas])
+        return read_reply(reply, offered.toolsets)
 
     def _body(self, conversation: Conversation, instruction: str) -> dict[str, Any]:
         config = self.config

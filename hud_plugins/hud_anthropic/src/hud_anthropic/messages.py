@@ -44,6 +44,7 @@ def wire_messages(conversation: Conversation, *, citable: bool) -> list[Wire]:
         if isinstance(turn, ModelTurn):
             if turn.raw["content"]:
                 messages.append({"role": "assistant", "content": turn.raw["content"]})
+                writer.families = {b["id"]: b["toolset_name"] for b in turn.raw["content"] if b.get("toolset_name")}
         elif isinstance(turn, ToolTurn):
             messages.append({"role": "user", "content": writer.results(turn)})
         elif turn.role != "system":
@@ -61,6 +62,8 @@ class _Writer:
     """Writes content as blocks."""
 
     def __init__(self, *, citable: bool) -> None:
+        self.families: dict[str, str] = {}
+        """The toolsets of the last turn's calls, by the calls' ids."""
         self._citable = citable
 
     def blocks(self, content: Iterable[Content]) -> list[Wire]:
@@ -78,6 +81,8 @@ class _Writer:
                 beside += [block for block in content if block["type"] != "text"]
                 content = [block for block in content if block["type"] == "text"] or [_text("(see below)")]
             wire: Wire = {"type": "tool_result", "tool_use_id": call.id, "content": content}
+            if call.id in self.families:
+                wire["toolset_name"] = self.families[call.id]
             results.append({**wire, "is_error": True} if result.is_error else wire)
         return [*results, *beside]
 

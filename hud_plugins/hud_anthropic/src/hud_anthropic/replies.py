@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from hud_core.agents.conversation import MalformedCall, ModelTurn, read_call
 from hud_core.model.content import Citation
 from hud_core.model.evaluation import StopReason
 from hud_core.model.rollout import Usage
+from hud_core.model.tools import ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hud_anthropic.client import Reply
-    from hud_core.model.tools import ToolCall
 
 Wire = dict[str, Any]
 
@@ -26,10 +28,15 @@ STOPS = {
 THOUGHTS = ("thinking", "redacted_thinking")
 
 
-def read_reply(reply: Reply) -> ModelTurn:
-    """Read a message."""
+def read_reply(reply: Reply, toolsets: Mapping[str, str]) -> ModelTurn:
+    """Read a message.
+
+    Args:
+        reply: The message.
+        toolsets: The names of the tools that are offered as a family of tools, by the family's name.
+    """
     message = reply.message
-    blocks, calls = _settled(message["content"])
+    blocks, calls = _settled(message["content"], toolsets)
     text, citations = _answer(blocks)
     finish = message.get("stop_reason")
     raw: Wire = {"role": "assistant", "content": blocks}
@@ -50,7 +57,9 @@ def read_reply(reply: Reply) -> ModelTurn:
     )
 
 
-def _settled(content: Sequence[Wire]) -> tuple[list[Wire], tuple[ToolCall | MalformedCall, ...]]:
+def _settled(
+    content: Sequence[Wire], toolsets: Mapping[str, str]
+) -> tuple[list[Wire], tuple[ToolCall | MalformedCall, ...]]:
     """Give the blocks as the API takes them back, and the calls among them.
 
     Blank text is left out, as the API refuses it. An id that is missing or given twice is made up, since results are
@@ -62,13 +71,23 @@ def _settled(content: Sequence[Wire]) -> tuple[list[Wire], tuple[ToolCall | Malf
         if block.get("type") == "tool_use":
             given = block.get("id")
             call_id = given if given and given not in calls else f"{given or 'call'}_{place}"
-            call = calls[call_id] = read_call(block.get("name") or "", block.get("input"), call_id)
+            call = read_call(block.get("name") or "", block.get("input"), call_id)
+            calls[call_id] = _of_family(call, toolsets.get(block.get("toolset_name") or ""))
             blocks.append({**block, "id": call_id, "input": _arguments(call)})
         elif isinstance(block.get("input"), str):  # a call of a tool that the vendor runs
             blocks.append({**block, "input": _arguments(read_call("", block["input"]))})
         elif block.get("type") != "text" or block["text"].strip():
             blocks.append(block)
     return blocks, tuple(calls.values())
+
+
+def _of_family(call: ToolCall | MalformedCall, name: str | None) -> ToolCall | MalformedCall:
+    """Make the call of a member of a toolset one of the tool behind it, whose argument ``action`` the member is."""
+    if name is None:
+        return call
+    if isinstance(call, MalformedCall):
+        return evolve(call, name=name)
+    return ToolCall(name, {"action": call.name, **call.arguments}, call.id)
 
 
 def _arguments(call: ToolCall | MalformedCall) -> dict[str, Any]:

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 Wire = dict[str, Any]
 
 COMPUTER = "computer_"
+SIZE = ("display_width", "display_height", "display_width_px", "display_height_px")
 EARLIER = re.compile(r"(sonnet-4-5|haiku-4-5|opus-4-1|(sonnet|opus)-4(-0|-2025\d+|@|$))")
 """Models that know `computer_20250124`, and not the one after it."""
+LATER = re.compile(r"^(anthropic/)?claude-[a-z]+-(5-[2-9](?!\d)|[6-9]|\d\d(?!\d))")
+"""Models that know the toolset alone; on Bedrock all of them know the tool before it."""
+TOOLSET = "_toolset_"
+"""What stands in a kind of tool that is a family of them, one for each action. Its calls carry the family's name."""
 BETAS = {
     "computer_20241022": "computer-use-2024-10-22",
     "computer_20250124": "computer-use-2025-01-24",
@@ -68,6 +73,7 @@ class Offered:
         functions = [function_tool(tool) for tool in conversation.tools]
         native: list[Wire] = []
         self.betas: list[str] = []
+        self.toolsets: dict[str, str] = {}
         for form in conversation.native:
             if form.api_type.startswith(SEARCH):
                 search, functions = _search(form, functions)
@@ -75,6 +81,8 @@ class Offered:
             elif (wire := _native(form, model, computer=computer)) is not None:
                 native.append(wire)
                 self.betas += [beta for beta in (form.beta or BETAS.get(wire["type"]),) if beta]
+                if TOOLSET in wire["type"]:
+                    self.toolsets[wire["type"].partition(TOOLSET)[0]] = form.name
             elif form.tool is not None:
                 functions.append(function_tool(evolve(form.tool, name=form.name)))
         self.tools = [*native, *functions]
@@ -93,6 +101,8 @@ def _native(form: NativeTool, model: str, *, computer: bool) -> Wire | None:
         return None
     if form.api_type.startswith(COMPUTER):
         return _computer(form, model) if computer else None
+    if TOOLSET in form.api_type:
+        return {"type": form.api_type, **form.extra}
     return {"type": form.api_type, "name": form.name, **form.extra}
 
 
@@ -104,17 +114,23 @@ def _takes(form: NativeTool) -> bool:
 
 
 def _computer(form: NativeTool, model: str) -> Wire | None:
-    """Make a computer tool; without the size of its screen the model could not point at anything."""
+    """Make a computer tool; with all but the toolset, the model must know the size of the screen to point at places."""
     size = {**_resolution(form), **form.extra}
-    extra = {name: value for name, value in form.extra.items() if name not in ("display_width", "display_height")}
+    extra = {name: value for name, value in form.extra.items() if name not in SIZE}
+    kind = _latest(model.lower()) if form.api_type == _ANY_COMPUTER.api_type else form.api_type
+    if TOOLSET in kind:
+        return {"type": kind, **extra}
     width = size.get("display_width_px") or size.get("display_width")
     height = size.get("display_height_px") or size.get("display_height")
     if not width or not height:
         return None
-    kind = form.api_type
-    if kind == _ANY_COMPUTER.api_type:
-        kind = "computer_20250124" if EARLIER.search(model.lower()) else "computer_20251124"
     return {"type": kind, "name": form.name, **extra, "display_width_px": width, "display_height_px": height}
+
+
+def _latest(model: str) -> str:
+    if EARLIER.search(model):
+        return "computer_20250124"
+    return "computer_toolset_20260801" if LATER.search(model) else "computer_20251124"
 
 
 def _resolution(form: NativeTool) -> dict[str, Any]:
