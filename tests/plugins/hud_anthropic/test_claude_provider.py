@@ -50,6 +50,7 @@ def test_the_facade_has_it() -> None:
 
     assert hud.agents.ClaudeAgent is hud.agents.claude.ClaudeAgent is ClaudeAgent
     assert AgentType.CLAUDE.cls is ClaudeAgent
+    assert AgentType.CLAUDE.config_cls is ClaudeConfig
     agent = hud.agents.create_agent("claude-sonnet-4-5", api_key="sk-1", temperature=0.7)
     assert isinstance(agent, ClaudeAgent)
     assert agent.config.temperature == 0.7
