@@ -247,8 +247,16 @@ async def test_hosted_tools_are_offered_and_what_they_did_goes_back(
         {"functionCall": {"name": "count_letter", "args": {"text": "rr", "letter": "r"}}},
     ]
     server = endpoint(stub.answer(ran), stub.say("2"))
+    recorder = trace.Recorder("r")
+    token = trace.current_recorder.set(recorder)
     async with agent_of(server, hosted_tools=["google_search", "url_context", "code_execution"]) as agent:
         await agent.run(ask(), toolbox(count_letter))
+    trace.current_recorder.reset(token)
+    assert [event.text for event in recorder.pending if event.type == "log_line"] == [
+        """at Google's: {"toolType": "GOOGLE_SEARCH_WEB", "args": {"q": "x"}, "id": "t1"}""",
+        """at Google's: {"code": "1", "language": "PYTHON"}""",
+        """at Google's: {"outcome": "OUTCOME_OK", "output": "1"}""",
+    ]
     first, second = server.bodies
     assert first["tools"][1:] == [{"googleSearch": {}}, {"urlContext": {}}, {"codeExecution": {}}]
     assert first["toolConfig"] == {"includeServerSideToolInvocations": True}

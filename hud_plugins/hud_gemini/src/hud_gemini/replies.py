@@ -48,11 +48,19 @@ class FunctionCall(msgspec.Struct):
 
 
 class Part(msgspec.Struct, rename="camel"):
-    """A part of what the model said. Other parts, such as code that ran at Google's, only go back."""
+    """A part of what the model said. Fields that are not here only go back."""
 
     text: str | None = None
     thought: bool | None = None
     function_call: FunctionCall | None = None
+    executable_code: Any = None
+    code_execution_result: Any = None
+    tool_call: Any = None
+
+    @property
+    def hosted(self) -> Any:  # noqa: ANN401  as the API has it
+        """What a tool at Google's did."""
+        return self.executable_code or self.code_execution_result or self.tool_call
 
 
 class WireContent(msgspec.Struct):
@@ -136,8 +144,7 @@ def read_reply(body: str, conversation: Conversation, excluded: Collection[str] 
 def _turn(candidate: Candidate, answer: WireAnswer, reader: _Reader) -> ModelTurn:
     parts = (_content_decoder.decode(candidate.content) or WireContent()).parts or []
     reason = candidate.finish_reason or ""
-    if reason in WITHHELD:
-        _log_withheld("the answer", reason, candidate.finish_message, candidate.safety_ratings)
+    _log(candidate, parts)
     raw: dict[str, Any] = msgspec.json.decode(candidate.content) or {}
     calls: tuple[ToolCall | MalformedCall, ...]
     if reason in NOT_CALLED:
@@ -179,6 +186,15 @@ def _malformed(reason: str, written: str, call_id: str, named: list[str | None])
     found = [match[1] for pattern in CALLED if (match := pattern.search(written))]
     name = next(filter(None, [*named, *found]), "unknown")
     return MalformedCall(name=name, id=call_id, raw=written, problem=NOT_CALLED[reason])
+
+
+def _log(candidate: Candidate, parts: list[Part]) -> None:
+    """Record what a turn does not show: what ran at Google's, and that the endpoint keeps something back."""
+    for part in parts:
+        if part.hosted:
+            trace.log_line(f"at Google's: {json.dumps(part.hosted)}", source="agent")
+    if candidate.finish_reason in WITHHELD:
+        _log_withheld("the answer", candidate.finish_reason, candidate.finish_message, candidate.safety_ratings)
 
 
 def _log_withheld(what: str, reason: str, message: str | None, ratings: object) -> None:
