@@ -121,6 +121,17 @@ async def test_an_action_to_confirm_is_confirmed_and_on_record(
     assert line == "confirmed action 'click_at', which the API wants confirmed: it accepts cookies"
 
 
+async def test_the_model_may_see_the_screen_first(endpoint: Endpoint, stub: ModuleType, agent_of: Agents) -> None:
+    actions = {"action": {"enum": ["click_at", "open_web_browser"]}}
+    browser = Browser(Tool(name="gemini_computer", input_schema={"type": "object", "properties": actions}))
+    server = endpoint(stub.say("ok"))
+    async with agent_of(server, GeminiCUAAgent, initial_screenshot=True) as agent:
+        await agent.run(PROMPT, browser)
+    assert [call.arguments for call in browser.calls] == [{"action": "open_web_browser"}]
+    parts = server.bodies[0]["contents"][0]["parts"]
+    assert parts[-1] == {"inlineData": {"mimeType": "image/png", "data": picture(1)}}
+
+
 @pytest.mark.parametrize(("options", "seen"), [({}, [3, 4, 5]), ({"recent_screenshots": 1}, [5])])
 async def test_old_screenshots_are_not_sent_again(
     endpoint: Endpoint, stub: ModuleType, agent_of: Agents, options: dict[str, Any], seen: list[int]

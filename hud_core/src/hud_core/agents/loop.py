@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 FINAL = (StopReason.REFUSED, StopReason.CONTENT_FILTER)
 """Why a model's turn is its last one, whatever it calls."""
+LOOKS = ("screenshot", "open_web_browser")
+"""Actions of computer tools that show the screen and do nothing else; the first that a tool has is taken."""
 CONTINUE = "CONTINUE"
 JUDGE_PAUSES = (
     "An assistant works on a task by itself, with tools, and nobody answers its questions. You are given what it said "
@@ -296,7 +298,10 @@ async def screenshot(tools: Sequence[Tool], toolbox: Toolbox) -> tuple[Content, 
         raise AgentError(f"initial_screenshot needs a computer tool, and there is none; tools: {known}")
     properties = tool.input_schema.get("properties", {})
     key = "action" if "action" in properties or "type" not in properties else "type"
-    result = await toolbox.call_tool(ToolCall(tool.name, {key: "screenshot"}))
+    schema = properties.get(key)
+    actions = (schema.get("enum") if isinstance(schema, dict) else None) or LOOKS
+    look = next((action for action in LOOKS if action in actions), LOOKS[0])
+    result = await toolbox.call_tool(ToolCall(tool.name, {key: look}))
     if result.is_error:
         raise AgentError(f"initial_screenshot: tool {tool.name!r} gave no screenshot: {result.text}")
     return result.content
