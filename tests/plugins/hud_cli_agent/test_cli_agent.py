@@ -32,6 +32,8 @@ from hud_core import (
 from hud_core.environment.tools import LocalTools
 from hud_core.job import run
 
+pytestmark = pytest.mark.slow  # many processes, and nothing that depends on the Python
+
 TINY = [sys.executable, str(Path(__file__).with_name("tiny_agent.py"))]
 KEY = "sk-planted-0123456789"
 PATIENCE = 20.0
@@ -156,6 +158,48 @@ async def test_a_typed_answer_is_asked_for_and_read() -> None:
     assert "JSON Schema" in told.text
 
 
+async def test_the_program_may_see_what_setup_gave_and_the_screen(env: Environment) -> None:
+    @env.tool
+    def computer(action: str) -> list[Any]:
+        return [TextContent(text=f"{action} taken"), ImageContent(data="iVBORw0KGgo=")]
+
+    @env.scenario()
+    async def prepared():
+        await env.call_tool("count_letter", text="strawberry", letter="r")
+        yield "Go on."
+        yield 1.0
+
+    for settings, seen in (
+        ({}, "Go on."),
+        ({"append_setup_output": True}, "Go on.\n3"),
+        ({"initial_screenshot": True}, "Go on.\nscreenshot taken\n[image/png: "),
+    ):
+        async with hud.eval(env("prepared")) as ctx:
+            await ctx.drive(tiny("--say", "{{said}}", **settings))
+            assert (ctx.answer or "").startswith(seen)
+            assert ("[image/png" in (ctx.answer or "")) == ("initial_screenshot" in settings)
+
+
+async def test_a_configuration_of_another_form_has_its_values(env: Environment) -> None:
+    config = {
+        "servers": [{"at": "{mcp_url}", "key": "{mcp_token}"}],
+        "steps": "{max_steps}",
+        "note": "{{x}} in {workdir}",
+    }
+    script = (
+        "import os, sys; print(open(sys.argv[1]).read()); print(os.environ['HUD_TOOLS_URL'], os.getcwd(), sys.argv[2])"
+    )
+    command = [sys.executable, "-c", script, "{mcp_config}", "{home}"]
+    driven = await drive(env, CliAgent.create(command=command, mcp_config=config), max_steps=4)
+    written, told = driven.answer.text.splitlines()
+    url, folder, home = told.split()
+    assert json.loads(written) == {
+        "servers": [{"at": url, "key": "***"}], "steps": 4, "note": f"{{x}} in {folder}",
+    }  # fmt: skip
+    assert url.startswith("http://127.0.0.1:")
+    assert Path(home).parent == Path(folder).parent
+
+
 async def test_it_runs_in_a_folder_of_its_own_or_in_the_one_that_is_named(env: Environment, tmp_path: Path) -> None:
     script = "import os; print(os.getcwd(), os.environ['HOME'])"
     agent = CliAgent.create(command=[sys.executable, "-c", script])
@@ -231,6 +275,7 @@ async def test_cancellation_ends_them_too(env: Environment, tmp_path: Path) -> N
     agent = tiny("--leave-behind", str(file), "--call", "wait")
     job = await run(env("count"), agent, save=False, timeouts=Timeouts(agent=1))
     assert job.rollouts[0].stop_reason is StopReason.AGENT_TIMEOUT
+    assert (job.rollouts[0].usage.calls, job.rollouts[0].usage.cost) == (1, None)  # it ran, and nobody knows its price
     await gone(file)
 
 
@@ -361,7 +406,10 @@ SAYS: dict[str, Any] = {
     "gemini_cli": {
         "response": "3",
         "stats": {"models": {
-            "pro": {"tokens": {"prompt": 40, "candidates": 3, "cached": 30, "thoughts": 2, "total": 45}},
+            "pro": {
+                "api": {"totalRequests": 2},
+                "tokens": {"prompt": 40, "candidates": 3, "cached": 30, "thoughts": 2, "total": 45},
+            },
             "flash": {"tokens": {"prompt": 20, "candidates": 0, "cached": 0, "thoughts": 0, "total": 20}},
         }},
     },

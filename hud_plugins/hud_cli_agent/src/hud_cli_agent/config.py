@@ -65,6 +65,8 @@ class CliConfig(BaseAgentConfig):
     """Where the answer is: ``stdout``, ``file`` or ``json:PATH``."""
     mcp_config: Mapping[str, Any] | None = field(default=None, validator=must_be(dict))
     """The content of the file ``{mcp_config}``."""
+    mcp_config_file: str | None = field(default=None, validator=must_be(str))
+    """Where that file is, for a program that looks for it by itself."""
     env: tuple[str, ...] | None = field(default=None, converter=_tuple, validator=must_be(tuple))
     """Names of environment variables that the program gets beside those of the preset; they have to be set."""
     variables: Mapping[str, str] | None = field(default=None, repr=False, validator=must_be(dict), metadata=SECRET)
@@ -100,7 +102,7 @@ class CliConfig(BaseAgentConfig):
             raise ConfigError(f"give a command to run, or a preset: {', '.join(PRESETS)}")
         given = {
             name: value
-            for name in ("command", "answer", "mcp_config", "step_limit_codes")
+            for name in ("command", "answer", "mcp_config", "mcp_config_file", "step_limit_codes")
             if (value := getattr(self, name)) is not None
         }
         recipe = PRESETS[self.preset] if self.preset is not None else Recipe(command=given["command"])

@@ -25,6 +25,8 @@ class Folder:
 
     root: Path
     workdir: Path
+    attachments: Path
+    """Where files of the prompt go: where the program works, unless that is somebody's own folder."""
 
     @property
     def prompt(self) -> Path:
@@ -37,11 +39,6 @@ class Folder:
         return self.root / "answer.txt"
 
     @property
-    def mcp_config(self) -> Path:
-        """Where the tools are, and what must be shown to call them."""
-        return self.root / "mcp.json"
-
-    @property
     def home(self) -> Path:
         """The program's home."""
         return self.root / "home"
@@ -51,10 +48,10 @@ class Folder:
 def open_folder(workdir: str | None) -> Iterator[Folder]:
     """Make the folder of a rollout, which nobody else can read, and delete it."""
     with tempfile.TemporaryDirectory(prefix="hud-cli-", ignore_cleanup_errors=True) as root:
-        folder = Folder(root=Path(root), workdir=Path(workdir).absolute() if workdir else Path(root, "work"))
+        own = Path(root, "work")
+        own.mkdir()
+        folder = Folder(root=Path(root), workdir=Path(workdir).absolute() if workdir else own, attachments=own)
         folder.home.mkdir()
-        if workdir is None:
-            folder.workdir.mkdir()
         yield folder
 
 
@@ -83,7 +80,7 @@ def _block(block: Content, folder: Folder) -> str:
     if not data:
         return "\n".join(filter(None, (getattr(block, "uri", ""), getattr(block, "text", ""))))
     mime_type = block.mime_type or "application/octet-stream"
-    number = len(list(folder.workdir.glob("prompt-*"))) + 1
-    file = folder.workdir / f"prompt-{number}.{mime_type.rpartition('/')[2].partition('+')[0]}"
+    number = len(list(folder.attachments.glob("prompt-*"))) + 1
+    file = folder.attachments / f"prompt-{number}.{mime_type.rpartition('/')[2].partition('+')[0]}"
     file.write_bytes(base64.b64decode(data))
     return f"[{mime_type}: {file}]"

@@ -30,6 +30,8 @@ class Recipe:
     """Where the answer is: ``stdout``; ``file``, which is ``{answer_file}``; or ``json:PATH`` in what is printed."""
     mcp_config: Mapping[str, Any] = field(factory=lambda: {"mcpServers": {"tools": HTTP_SERVER}})
     """The file ``{mcp_config}``, as JSON. Only here there is ``{mcp_token}``, too."""
+    mcp_config_file: str | None = None
+    """Where that file is, such as ``{home}/.agent/settings.json``, for a program that looks for it by itself."""
     env: tuple[str, ...] = ()
     """Environment variables that the program gets from the environment of hud, where they are set."""
     variables: Mapping[str, str] = field(factory=dict)
@@ -70,14 +72,18 @@ PRESETS: Mapping[str, Recipe] = {
         command=(
             "codex", "exec", "--json", "--skip-git-repo-check", "--sandbox", "read-only",
             "--output-last-message", "{answer_file}", "-c", 'mcp_servers.tools.url="{mcp_url}"',
-            "-c", 'mcp_servers.tools.bearer_token_env_var="HUD_TOOLS_TOKEN"', ("--model", "{model}"), "-",
+            "-c", 'mcp_servers.tools.bearer_token_env_var="HUD_TOOLS_TOKEN"',
+            "-c", 'mcp_servers.tools.default_tools_approval_mode="approve"',  # it cancels what nobody can approve
+            ("--model", "{model}"), "-",
         ),
         answer="file",
-        env=("CODEX_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+        env=("CODEX_API_KEY", "OPENAI_API_KEY"),
         usage={
             "input_tokens": ("usage.input_tokens",),
             "output_tokens": ("usage.output_tokens",),
             "cached_tokens": ("usage.cached_input_tokens",),
+            "cache_write_tokens": ("usage.cache_write_input_tokens",),
+            "reasoning_tokens": ("usage.reasoning_output_tokens",),
         },
     ),
     "gemini_cli": Recipe(
@@ -88,10 +94,14 @@ PRESETS: Mapping[str, Recipe] = {
             "general": {"enableAutoUpdate": False},
             "model": {"maxSessionTurns": "{max_steps}"},
             "privacy": {"usageStatisticsEnabled": False},
+            "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
         },
-        env=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
-        variables={"GEMINI_CLI_SYSTEM_SETTINGS_PATH": "{mcp_config}"},
+        # Not as system settings: those it refuses below a folder that others may write to, as /tmp is.
+        mcp_config_file="{home}/.gemini/settings.json",
+        env=("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
+        variables={"GEMINI_CLI_HOME": "{home}"},
         usage={
+            "calls": ("stats.models.*.api.totalRequests",),
             "input_tokens": ("stats.models.*.tokens.prompt",),
             "output_tokens": ("stats.models.*.tokens.candidates", "stats.models.*.tokens.thoughts"),
             "cached_tokens": ("stats.models.*.tokens.cached",),

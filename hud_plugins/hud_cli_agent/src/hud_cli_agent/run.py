@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hud_cli_agent.program import run_program
@@ -13,13 +14,13 @@ from hud_cli_agent.templates import fill, fill_command, fill_data, mentions
 from hud_core import trace
 from hud_core.errors import AgentError, ConfigError
 from hud_core.model.evaluation import Answer, StopReason
+from hud_core.model.rollout import Usage
 from hud_core.settings import is_secret, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hud_cli_agent.config import CliConfig
-    from hud_cli_agent.program import Finished
     from hud_cli_agent.prompts import Folder
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
@@ -58,27 +59,50 @@ class Run:
         command, env = fill_command(self._recipe.command, values), self._environment(values)
         secrets = _secrets(env)
         _check_secrets(command, secrets)
-        config = fill_data(self._recipe.mcp_config, {**values, "mcp_token": self._token})
-        self._folder.mcp_config.write_text(json.dumps(config), "utf-8")
+        self._write_config(values)
         clean = _cleaner(secrets.values())
         started = time.monotonic()
-        finished = await run_program(
-            command,
-            env=env,
-            cwd=str(self._folder.workdir),
-            stdin=b"" if mentions(self._recipe.command, "prompt", "prompt_file") else self._prompt.encode(),
-            limit=self._config.max_output,
-            seconds=self._config.timeout,
-            clean=clean,
-        )
-        return self._read(finished, clean, command[0], time.monotonic() - started)
+        try:
+            finished = await run_program(
+                command,
+                env=env,
+                cwd=str(self._folder.workdir),
+                stdin=b"" if mentions(self._recipe.command, "prompt", "prompt_file") else self._prompt.encode(),
+                limit=self._config.max_output,
+                seconds=self._config.timeout,
+                clean=clean,
+            )
+        except ConfigError:  # it never ran
+            raise
+        except BaseException:  # cancellation, too: it ran, and nobody knows what it used
+            self._record(Usage(calls=1), command[0], started)
+            raise
+        reply = Reply(self._recipe, finished, clean(finished.stdout.decode("utf-8", "replace")), self._folder.answer)
+        self._record(reply.usage(), command[0], started)
+        return self._read(reply, clean, command[0])
+
+    def _record(self, usage: Usage, program: str, started: float) -> None:
+        model = self._config.model or program
+        trace.model_called(model=model, seconds=time.monotonic() - started, usage=usage)
+
+    @property
+    def _config_file(self) -> Path:
+        """Where the configuration is that names the tools."""
+        named = self._recipe.mcp_config_file
+        folders = {"home": self._folder.home, "workdir": self._folder.workdir}
+        return Path(fill(named, folders)) if named else self._folder.root / "mcp.json"
+
+    def _write_config(self, values: dict[str, object]) -> None:
+        data = fill_data(self._recipe.mcp_config, {**values, "mcp_token": self._token})
+        self._config_file.parent.mkdir(parents=True, exist_ok=True)
+        self._config_file.write_text(json.dumps(data, default=str), "utf-8")
 
     def _values(self, max_steps: int) -> dict[str, object]:
         return {
             "prompt": self._prompt,
             "prompt_file": self._folder.prompt,
             "answer_file": self._folder.answer,
-            "mcp_config": str(self._folder.mcp_config),
+            "mcp_config": self._config_file,
             "mcp_url": self._url,
             "workdir": self._folder.workdir,
             "home": self._folder.home,
@@ -112,21 +136,18 @@ class Run:
             **(self._config.variables or {}),
         }
 
-    def _read(self, finished: Finished, clean: Callable[[str], str], program: str, seconds: float) -> Answer:
-        """Read the answer, and record what the program says that it used.
+    def _read(self, reply: Reply, clean: Callable[[str], str], program: str) -> Answer:
+        """Read the answer.
 
         Raises:
             AgentError: The program failed, or gave no answer.
         """
-        stdout = clean(finished.stdout.decode("utf-8", "replace"))
-        reply = Reply(self._recipe, finished, stdout, self._folder.answer)
-        trace.model_called(model=self._config.model or program, seconds=seconds, usage=reply.usage())
-        if finished.code is None:
+        if reply.finished.code is None:
             return Answer(stop_reason=StopReason.AGENT_TIMEOUT)
         if reply.ran_out_of_steps:
             return Answer(text=clean(reply.text() or ""), stop_reason=StopReason.MAX_STEPS)
         if reply.has_failed:
-            raise reply.failure(program, clean(finished.stderr.decode("utf-8", "replace")))
+            raise reply.failure(program, clean(reply.finished.stderr.decode("utf-8", "replace")))
         text = reply.text()
         if text is None:
             raise AgentError(f"{program!r} gave no answer where answer={self._recipe.answer!r} looks for it")

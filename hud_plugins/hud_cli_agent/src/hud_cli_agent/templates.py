@@ -74,6 +74,7 @@ def check(recipe: Recipe) -> None:
         _check("command", word, NAMES)
     for value in recipe.variables.values():
         _check("variables", value, NAMES)
+    _check("mcp_config_file", recipe.mcp_config_file or "", ("home", "workdir"))
     for text in _texts(recipe.mcp_config):
         _check("mcp_config", text, (*NAMES, TOKEN))
 
