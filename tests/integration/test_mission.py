@@ -71,25 +71,35 @@ anyio.run(main)
 """
 
 
+COMPLETION = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "3"}}],
+    "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6},
+}
+CLAUDES = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": [{"type": "text", "text": "3"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 5, "output_tokens": 1},
+}
+
+
 class Model(http.server.BaseHTTPRequestHandler):
-    """Answers every conversation with 3, and remembers which models were asked."""
+    """Answers every conversation with 3, in the form that it is asked in, and remembers which models were asked."""
 
     models: list[str]
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.models.append(body["model"])
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "3"}}
-        usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
-        answer = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "m",
-            "choices": [choice],
-            "usage": usage,
-        }
-        data = json.dumps(answer).encode()
+        data = json.dumps(CLAUDES if "/v1/messages" in self.path else COMPLETION).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
@@ -102,12 +112,14 @@ class Model(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def gateway() -> Iterator[tuple[dict[str, str], list[str]]]:
-    """An endpoint that runs any model, as vLLM or a LiteLLM proxy does, and the environment that points to it."""
+    """An endpoint that runs any model, as a LiteLLM proxy does, and the environment that points to it."""
     handler = type("Handler", (Model,), {"models": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield {"OPENAI_BASE_URL": f"http://127.0.0.1:{server.server_port}/v1", "OPENAI_API_KEY": "none"}, handler.models
+    url = f"http://127.0.0.1:{server.server_port}"
+    there = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "none", "OPENAI_BASE_URL": f"{url}/v1"}
+    yield {**there, "OPENAI_API_KEY": "none"}, handler.models
     server.shutdown()
     thread.join()
     server.server_close()
@@ -142,13 +154,20 @@ def run(project: Path, *command: str, **environment: str) -> subprocess.Complete
     ],
 )
 def test_the_lines_of_the_tutorial_work_as_they_stand(line, scored, project, gateway):
-    """Without an agent on the line the default one answers; models without an agent of their own run on the gateway."""
+    """Without an agent on the line the default one answers."""
     environment, models = gateway
     done = run(project, "-m", "hud", *line.split(), "--json", **{**environment, "HUD_AGENT": "claude-sonnet-4-5"})
     assert done.returncode == 0, done.stderr
     rollouts = json.loads(done.stdout)["rollouts"]
     assert {rollout["task"]: rollout["reward"] for rollout in rollouts} == scored
-    assert set(models) == {"claude" if "claude" in line else "claude-sonnet-4-5"}
+    assert set(models) == {"claude-sonnet-4-5"}
+
+
+def test_a_model_without_an_agent_of_its_own_runs_on_the_gateway(project, gateway):
+    environment, models = gateway
+    done = run(project, "-m", "hud", "eval", "tasks.py", "qwen3:8b", **environment)
+    assert done.returncode == 0, done.stderr
+    assert models == ["qwen3:8b"]
 
 
 def test_a_task_runs_with_a_model_from_a_script(project, gateway):
@@ -159,7 +178,8 @@ def test_a_task_runs_with_a_model_from_a_script(project, gateway):
 
 
 def test_without_a_gateway_the_agent_to_install_is_named(project):
-    done = run(project, "-m", "hud", "eval", "tasks.py", "claude", "--full", OPENAI_BASE_URL="", OPENAI_API_KEY="")
+    bare = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "HUD_DISABLE_PLUGINS": "hud-anthropic"}
+    done = run(project, "-m", "hud", "eval", "tasks.py", "claude", "--full", **bare)
     assert done.returncode == 2
     assert "pip install hud-anthropic" in done.stderr
     assert not (project / ".hud").exists()
