@@ -10,12 +10,15 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
 
+from hud_core import Environment
 from hud_core.environment.session import Session
 from hud_core.model.content import ImageContent
 from hud_core.model.task import EnvRef
 from hud_core.trace import Recorder, current_recorder
 from hud_mcp.client.backend import MCPBackend
+from hud_mcp.server import EnvironmentServer
 
 pytestmark = [
     pytest.mark.slow,
@@ -128,6 +131,30 @@ async def test_the_everything_server_works(peers: Any) -> None:
             await session.call_tool("trigger-long-running-operation", duration=60, steps=600)
         assert scope.cancelled_caught
         assert "again" in (await session.call_tool("echo", message="again")).text
+
+
+async def test_what_the_everything_server_publishes_is_read_and_passed_on(peers: Any) -> None:
+    command = peers.node(f"{PACKAGES}/server-everything/dist/index.js", "stdio")
+    env = Environment("near").connect_mcp({"far": by_command(command, peers)}, prefix="far")
+    async with env:
+        arguments = {prompt.name: [one.name for one in prompt.arguments] for prompt in await env.list_prompts()}
+        assert arguments["far_args-prompt"] == ["city", "state"]
+        assert "Paris" in (await env.get_prompt("far_args-prompt", {"city": "Paris"})).text
+        first, *_ = await env.list_resources()
+        (document,) = await env.read_resource(first.uri)
+        assert document.text
+    async with Client(EnvironmentServer(env).lowlevel) as client:
+        assert "far_args-prompt" in [prompt.name for prompt in (await client.list_prompts()).prompts]
+        (text,) = (await client.read_resource("demo://resource/dynamic/text/3")).contents
+        assert text.text.startswith("Resource 3")
+        told: list[float] = []
+
+        async def progress(done: float, *_: object) -> None:
+            told.append(done)
+
+        steps = {"duration": 0.1, "steps": 2}
+        await client.call_tool("far_trigger-long-running-operation", steps, progress_callback=progress)
+        await until(lambda: told == [1, 2])
 
 
 async def test_the_filesystem_server_works(peers: Any, tmp_path: Path) -> None:
