@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextvars
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 
 import anyio
 import httpx2
 import pytest
-from mcp import Client, MCPError
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from hud_core import Environment
@@ -119,6 +121,17 @@ async def test_tools_run_in_the_context_of_the_rollout(mode):
         assert (await client.call_tool("whose", {})).content[0].text == "this one"
 
 
+async def test_a_client_that_starts_its_servers_has_a_command(mode):
+    async with serve_toolbox(toolbox_of(make_environment())) as address:
+        assert address.token not in " ".join(address.command)
+        program, *args = address.command
+        server = StdioServerParameters(command=program, args=args, env=address.environment)
+        async with Client(server, mode=mode) as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == ["add", "boom", "whose", "wait"]
+            assert (await client.call_tool("add", {"a": 1, "b": 5})).content[0].text == "6"
+            assert (await client.call_tool("boom", {})).is_error
+
+
 @pytest.mark.parametrize("headers", [{"accept": "*/*"}, {"authorization": "Bearer guessed"}])
 async def test_who_does_not_show_the_token_is_refused(headers):
     async with serve_toolbox(toolbox_of(make_environment())) as address, httpx2.AsyncClient() as http:
@@ -218,3 +231,11 @@ def test_on_another_event_loop_it_says_what_it_needs():
 
     with pytest.raises(ConfigError, match="needs asyncio's event loop"):
         anyio.run(serve, backend="trio")
+
+
+def test_a_bridge_without_its_token_says_how_it_is_used():
+    done = subprocess.run(
+        [sys.executable, "-m", "hud_mcp.bridge", "http://127.0.0.1:9/mcp"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "usage: HUD_MCP_TOKEN=TOKEN python -m hud_mcp.bridge URL\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import secrets
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ from hud_mcp.server.convert import mcp_result, mcp_tool
 from hud_mcp.server.guard import Guard, Policy
 from hud_mcp.server.http import Endpoint, bind, serve_on, served
 from hud_mcp.server.refusals import refusal
+from hud_mcp.wire import BEARER_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -52,6 +54,16 @@ class ToolboxAddress:
     def headers(self) -> dict[str, str]:
         """The headers of each request."""
         return {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def command(self) -> list[str]:
+        """The same as a server on stdin and stdout, for clients that start theirs; it needs `environment`."""
+        return [sys.executable, "-m", "hud_mcp.bridge", self.url]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable that `command` needs, in which the token is."""
+        return {BEARER_VARIABLE: self.token}
 
 
 @asynccontextmanager
