@@ -16,6 +16,8 @@ from hud_core import Environment
 from hud_mcp.server import EnvironmentServer
 from hud_mcp.wire import AGENT, EPISODE, episode_url
 
+pytestmark = pytest.mark.slow  # each starts a server, and waits for its end
+
 SHOWN = ["add", "gallery"]
 """What `quiet` leaves of the tools."""
 ENDED = "the address of one episode, which has ended"

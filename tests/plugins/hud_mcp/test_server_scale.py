@@ -264,6 +264,7 @@ async def test_a_session_ends_soon_after_the_stream_that_its_client_held(monkeyp
         await until(lambda: not log.open)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, True])
 async def test_an_episode_ends_soon_after_the_stream_that_named_it(monkeypatch, again):
     """As above, for clients of the later era: they have no session, and may say which episode a stream is for."""
@@ -287,6 +288,7 @@ async def test_an_episode_ends_soon_after_the_stream_that_named_it(monkeypatch, 
             await until(lambda: not log.open)
 
 
+@pytest.mark.slow
 async def test_an_agent_whose_stream_ends_ends_nothing(monkeypatch):
     monkeypatch.setattr(episodes, "GONE_SECONDS", 0.2)
     monkeypatch.setattr(episodes, "SWEEP_SECONDS", 0.1)

@@ -18,6 +18,8 @@ from hud_core.environment.session import Toolbox, ToolFilter
 from hud_core.errors import BackendError, ConfigError
 from hud_mcp import serve_toolbox
 
+pytestmark = pytest.mark.slow  # each starts a server, and waits for its end
+
 PATIENCE = 10.0
 rollout = contextvars.ContextVar("rollout", default="none")
 
