@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hud_core.interfaces import Backend
+    from hud_mcp.server.toolbox import ToolboxAddress, serve_toolbox
+
+__all__ = ["ToolboxAddress", "hud_backends", "hud_commands", "serve_toolbox"]
 
 _NAMES = {
     "hud_mcp.server.facade": ("HiddenRouter", "MCPRouter", "MCPServer"),
