@@ -10,7 +10,7 @@ from hud_core import trace
 from hud_core.agents import Conversation, ModelTurn, ToolLoopAgent
 from hud_core.environment.session import Toolbox
 from hud_core.environment.tools import LocalTools
-from hud_core.errors import ConfigError, ProviderError
+from hud_core.errors import ConfigError, ProviderError, describe
 from hud_core.metering.retrying import Endurance
 from hud_core.model.content import Message, Prompt, TextContent
 
@@ -61,6 +61,15 @@ async def test_tries_end_at_the_limit_and_where_they_cannot_help() -> None:
         with pytest.raises(ProviderError, match="broken"):
             await agent.run(PROMPT, Toolbox(LocalTools({})))
         assert agent.tries == tries
+
+
+async def test_an_overload_that_is_given_up_says_which_setting_decides() -> None:
+    agent = Flaky(broken(overloaded=True, retry_after=3600))
+    with pytest.raises(ProviderError) as raised:
+        await agent.run(PROMPT, Toolbox(LocalTools({})))
+    assert describe(raised.value) == (
+        "broken\ntried 1 times; it asks for 3600 s; setting 'overload_patience' says how long to wait"
+    )
 
 
 async def test_overload_does_not_count_as_a_failure() -> None:

@@ -251,6 +251,17 @@ def test_every_call_is_answered_in_the_end(share: float, most: int, callers: int
     assert simulation.controller.refused == outcome.refused
 
 
+def test_a_window_in_which_no_call_is_sent_says_nothing_against_those_that_run() -> None:
+    controller = Controller(0.0)
+    for running in range(1, 101):
+        controller.sent(running)
+    controller.answered(1.0, 1.0)
+    for number in range(60):  # of a hundred calls, the last come back one by one
+        controller.answered(4.0 + number / 100, 1.0)
+        controller.refuse(4.0 + number / 100)
+    assert 10 <= controller.limit <= 90
+
+
 def test_silence_is_counted_from_the_first_refusal_after_an_answer() -> None:
     controller = Controller(0.0)
     controller.answered(1.0, 0.2)

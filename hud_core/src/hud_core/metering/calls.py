@@ -71,6 +71,11 @@ async def _failed(error: ProviderError, endurance: Endurance, throttle: Throttle
     if error.overloaded:
         controller.refuse(now)
     if wait is None:
+        if error.overloaded:
+            asked = f" it asks for {error.retry_after:g} s;" if error.retry_after else ""
+            error.add_note(
+                f"tried {endurance.tries + 1:,} times;{asked} setting 'overload_patience' says how long to wait"
+            )
         raise error
     if not error.overloaded:
         return wait

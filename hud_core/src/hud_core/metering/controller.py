@@ -85,6 +85,8 @@ class Controller:
         """Seconds that an answer takes, on average."""
         self.refused: int = 0
         """Calls that the endpoint refused, in all."""
+        self._running = 0
+        """Calls at once when the last one was sent."""
         self._quiet_since: float | None = None
         """Since when the endpoint has refused calls and answered none."""
         self._last_refusal = now
@@ -105,13 +107,15 @@ class Controller:
     def _begin(self, start: float) -> None:
         self._start = start
         self._due = start + (max(WINDOW, LATENCIES * self.latency) if self.latency else FIRST_WINDOW)
-        self._answered = self._refused = self._peak = 0
+        self._answered = self._refused = 0
+        self._peak = self._running
         self._is_bound = False
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def sent(self, running: int) -> None:
         """Take note that a call was sent, and how many run now."""
+        self._running = running
         if running > self._peak:  # noqa: PLR1730  `max` costs more, and this is done for every call
             self._peak = running
 
@@ -123,7 +127,7 @@ class Controller:
         """Take note of an answer that took so long."""
         self._quiet_since = None
         if not self.latency:  # only now is there a rate to measure
-            self.latency = seconds
+            self.latency = max(seconds, 1e-6)
             self._begin(now)
         self.latency += (seconds - self.latency) * 0.05
         if now >= self._start:
