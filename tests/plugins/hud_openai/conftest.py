@@ -4,11 +4,14 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from openai.types import responses as types
+from pydantic import TypeAdapter
 
 from hud_core.environment.session import Toolbox
 from hud_core.environment.tools import LocalTools, ToolFunction
@@ -33,9 +36,18 @@ def stub() -> ModuleType:
 
 @pytest.fixture
 def endpoint(stub: ModuleType) -> Iterator[Callable[..., Any]]:
-    """Start endpoints that reply as told; they stop with the test."""
+    """Start endpoints that reply as told; they stop with the test, and all that they were sent has the API's form."""
+    started = []
     with ExitStack() as running:
-        yield lambda *replies: running.enter_context(stub.StubEndpoint(*replies))
+
+        def start(*replies: Any) -> Any:
+            started.append(running.enter_context(stub.StubEndpoint(*replies)))
+            return started[-1]
+
+        yield start
+    for request in (request for server in started for request in server.requests):
+        if request.path.partition("?")[0].endswith("/responses"):
+            check_form(request.body)
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +66,43 @@ def toolbox() -> Callable[..., Toolbox]:
         return Toolbox(LocalTools({function.name: function for function in made}))
 
     return make
+
+
+# --- the form of requests to the Responses API ------------------------------------------------------------------------
+
+
+@cache
+def forms() -> dict[str, TypeAdapter[Any]]:
+    """Give the SDK's own types for what is in a request."""
+    return {
+        "input": TypeAdapter(list[types.ResponseInputItemParam]),
+        "include": TypeAdapter(list[types.ResponseIncludable]),
+        "text": TypeAdapter(types.ResponseTextConfigParam),
+        "tools": TypeAdapter(list[types.ToolParam]),
+        "truncation": TypeAdapter(Literal["auto", "disabled"]),
+    }
+
+
+def check_form(body: Any) -> None:
+    """Check a request against the SDK's types.
+
+    Raises:
+        ValidationError: It is not what the API takes.
+    """
+    for name, form in forms().items():
+        if name in body:
+            drain(form.validate_python(body[name]))
+
+
+def drain(value: Any) -> None:
+    """Look at everything: what the SDK types as an iterable is checked when it is looked at."""
+    if isinstance(value, str | bytes | int | float | None):
+        return
+    for item in value.values() if isinstance(value, dict) else value:
+        drain(item)
+
+
+@pytest.fixture(scope="session")
+def form() -> Callable[[Any], None]:
+    """The check of a request's form."""
+    return check_form

@@ -52,15 +52,14 @@ def _calls(turn: ModelTurn) -> dict[str, Wire]:
 def _said(turn: ModelTurn) -> list[Wire]:
     """Give the model its turn back as it came, without the thoughts that only the endpoint's memory had.
 
-    What came with such thoughts must not name itself: the endpoint would look for the thoughts that belong to it.
+    What came with such thoughts must not name itself: the endpoint would look for the thoughts that belong to it. What
+    is null is left out: endpoints give it, and do not take it.
     """
     if not turn.raw:
         return [{"role": "assistant", "content": turn.text}]
-    output: list[Wire] = turn.raw["output"]
-    kept = [item for item in output if not _is_hollow(item)]
-    if len(kept) == len(output):
-        return output
-    return [{name: value for name, value in item.items() if name != "id"} for item in kept]
+    kept = [item for item in turn.raw["output"] if not _is_hollow(item)]
+    left_out = () if len(kept) == len(turn.raw["output"]) else ("id",)
+    return [{k: value for k, value in item.items() if value is not None and k not in left_out} for item in kept]
 
 
 def _is_hollow(item: Wire) -> bool:
@@ -71,12 +70,10 @@ def _is_hollow(item: Wire) -> bool:
 
 
 def _message(message: Message) -> Wire:
-    if all(isinstance(block, TextContent) for block in message.content) and len(message.content) == 1:
+    is_plain = message.role == "assistant" or len(message.content) == 1  # what the model said has no parts of input
+    if is_plain and all(isinstance(block, TextContent) for block in message.content):
         return {"role": message.role, "content": message.text}
-    parts = [_part(block) for block in message.content]
-    if message.role == "assistant":
-        parts = [{**part, "type": "output_text"} if part["type"] == "input_text" else part for part in parts]
-    return {"role": message.role, "content": parts}
+    return {"role": message.role, "content": [_part(block) for block in message.content]}
 
 
 def _part(block: Content) -> Wire:
@@ -85,8 +82,7 @@ def _part(block: Content) -> Wire:
     if isinstance(block, ImageContent):
         return {"type": "input_image", "image_url": _data_url(block.mime_type, block.data), "detail": "auto"}
     if isinstance(block, AudioContent):
-        kind = "mp3" if "mp" in block.mime_type else block.mime_type.rpartition("/")[2].removeprefix("x-")
-        return {"type": "input_audio", "input_audio": {"data": block.data, "format": kind}}
+        raise AgentError("the prompt holds a sound, and the Responses API takes none; ask over chat: openai_compatible")
     return _document(block)
 
 
