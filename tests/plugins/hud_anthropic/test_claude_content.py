@@ -9,13 +9,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hud_anthropic import ClaudeAgent
+from hud_anthropic.client import Reply
 from hud_anthropic.messages import mark_for_cache
+from hud_anthropic.replies import read_reply
 from hud_anthropic.stream import Reader, read_events
 from hud_core.environment.session import Toolbox
+from hud_core.errors import ProviderError
 from hud_core.model.content import AudioContent, ImageContent, Message, Prompt, ResourceContent, TextContent
 from hud_core.model.tools import ToolResult
 
@@ -312,3 +315,32 @@ def test_a_message_is_put_together_whatever_ends_the_lines(
     ]
     assert got == said
     assert reader.message["usage"] == {"input_tokens": 10, "output_tokens": 2}
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=5,
+)
+keys = ("text", "thinking", "id", "name", "input", "citations", "toolset_name")
+kinds = st.sampled_from(["text", "thinking", "tool_use", "server_tool_use", "else"])
+odd_blocks = st.fixed_dictionaries({"type": kinds}, optional=dict.fromkeys(keys, anything))
+odd_messages = st.fixed_dictionaries(
+    {"content": st.lists(odd_blocks | anything, max_size=3)},
+    optional={"usage": anything, "stop_reason": anything, "stop_details": anything, "model": anything},
+)
+
+
+@given(odd_messages)
+@example({"content": [{"type": "tool_use", "id": 5, "name": 7}], "model": 1})
+def test_whatever_a_gateway_writes_is_a_turn_or_an_error_of_its_own(message: Any) -> None:
+    reader = Reader()
+    reader.feed_whole(json.dumps(message).encode())
+    if reader.error is None:
+        try:
+            turn = read_reply(Reply(reader.message, None), {})
+        except ProviderError:
+            return
+        assert isinstance(turn.text, str)
+        assert isinstance(turn.model, str)
+        assert all(isinstance(call.name, str) and isinstance(call.id, str) for call in turn.calls)

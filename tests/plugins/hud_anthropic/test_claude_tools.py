@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from hud_anthropic import ClaudeAgent
+from hud_core import trace
 from hud_core.environment.session import Toolbox
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.tools import Tool, ToolCall, ToolResult
@@ -217,9 +218,14 @@ async def test_what_ran_at_the_vendor_s_goes_back_as_it_came_and_the_answer_is_w
     looks = stub.message(*said, stub.use("look", {}), stop="tool_use", container=container)
     server = endpoint(looks, stub.message(stub.text("Searching again."), search, found, stub.text("3")))
     shelf = Shelf(marked("web_search", SEARCH), tool("look"))
+    recorder = trace.Recorder("r")
+    token = trace.current_recorder.set(recorder)
     async with ClaudeAgent.create(base_url=server.url, api_key="sk-1") as agent:
         answer = await agent.run(PROMPT, Toolbox(shelf))
+    trace.current_recorder.reset(token)
     assert answer.text == "3"
+    lines = [event.text for event in recorder.pending if event.type == "log_line"]
+    assert lines == ['the endpoint ran a tool of its own: web_search {"query": "r"}'] * 2
     assert [call.name for call in shelf.called] == ["look"]
     first, second = server.bodies
     assert "container" not in first

@@ -78,7 +78,7 @@ class ToolLoopAgent(Agent):
     def __init__(self, **options: Any) -> None:
         self.config: BaseAgentConfig = self.config_class.from_options(options)
         self.name: str = self.name or self.config.model or ""
-        self.wants_setup_output = self.config.append_setup_output
+        self.wants_setup_output: bool = self.config.append_setup_output
         self.own_meter: JobMeter = JobMeter(Meter())
         """What calls outside a job go through."""
 

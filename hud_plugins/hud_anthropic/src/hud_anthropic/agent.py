@@ -9,7 +9,7 @@ import attrs
 from hud_anthropic.client import Endpoint, RejectedError
 from hud_anthropic.config import SENT, ClaudeConfig
 from hud_anthropic.messages import container_of, mark_for_cache, wire_messages, wire_system
-from hud_anthropic.replies import read_reply
+from hud_anthropic.replies import hosted_calls, read_reply
 from hud_anthropic.schemas import WRAPPED, AnswerForm, answer_form
 from hud_anthropic.tools import KNOWN, Offered
 from hud_core import trace
@@ -84,7 +84,10 @@ class ClaudeAgent(ToolLoopAgent):
             ttl = {} if config.cache_ttl == "5m" else {"ttl": config.cache_ttl}
             mark_for_cache(body, {"type": "ephemeral", **ttl})
         reply = await self._endpoint.send({**body, **config.extra_body}, [*config.betas, *offered.betas])
-        return read_reply(reply, offered.toolsets)
+        turn = read_reply(reply, offered.toolsets)
+        for call in hosted_calls(turn):
+            trace.log_line(f"the endpoint ran a tool of its own: {call}", source="agent")
+        return turn
 
     def _body(self, conversation: Conversation, instruction: str) -> dict[str, Any]:
         config = self.config

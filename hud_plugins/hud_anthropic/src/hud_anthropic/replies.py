@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
 from hud_core.agents.conversation import MalformedCall, ModelTurn, read_call
+from hud_core.errors import ProviderError
 from hud_core.model.content import Citation
 from hud_core.model.evaluation import StopReason
 from hud_core.model.rollout import Usage
@@ -34,11 +36,29 @@ def read_reply(reply: Reply, toolsets: Mapping[str, str]) -> ModelTurn:
     Args:
         reply: The message.
         toolsets: The names of the tools that are offered as a family of tools, by the family's name.
+
+    Raises:
+        ProviderError: It is no message: gateways write null, or anything, where the API has something else.
     """
+    try:
+        return _read(reply, toolsets)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ProviderError(f"the endpoint's message makes no sense: {error!r}") from error
+
+
+def hosted_calls(turn: ModelTurn) -> list[str]:
+    """Name the tools that the vendor ran itself in a turn, with their arguments."""
+    hosted = [
+        block for block in turn.raw["content"] if block["type"].endswith("tool_use") and block["type"] != "tool_use"
+    ]
+    return [f"{block.get('name')} {json.dumps(block.get('input'))}" for block in hosted]
+
+
+def _read(reply: Reply, toolsets: Mapping[str, str]) -> ModelTurn:
     message = reply.message
     blocks, calls = _settled(message["content"], toolsets)
     text, citations = _answer(blocks)
-    finish = message.get("stop_reason")
+    finish = None if message.get("stop_reason") is None else str(message["stop_reason"])
     raw: Wire = {"role": "assistant", "content": blocks}
     if message.get("container"):
         raw["container"] = message["container"]
@@ -50,7 +70,7 @@ def read_reply(reply: Reply, toolsets: Mapping[str, str]) -> ModelTurn:
         paused=finish == "pause_turn",
         citations=citations,
         raw=raw,
-        model=message.get("model") or "",
+        model=str(message.get("model") or ""),
         usage=_usage(message["usage"]),
         finish=finish,
         request_id=reply.request_id,
@@ -69,14 +89,14 @@ def _settled(
     calls: dict[str, ToolCall | MalformedCall] = {}
     for place, block in enumerate(content):
         if block.get("type") == "tool_use":
-            given = block.get("id")
+            given = str(block.get("id") or "")
             call_id = given if given and given not in calls else f"{given or 'call'}_{place}"
-            call = read_call(block.get("name") or "", block.get("input"), call_id)
+            call = read_call(str(block.get("name") or ""), block.get("input"), call_id)
             calls[call_id] = _of_family(call, toolsets.get(block.get("toolset_name") or ""))
             blocks.append({**block, "id": call_id, "input": _arguments(call)})
         elif isinstance(block.get("input"), str):  # a call of a tool that the vendor runs
             blocks.append({**block, "input": _arguments(read_call("", block["input"]))})
-        elif block.get("type") != "text" or block["text"].strip():
+        elif block["type"] != "text" or (block.get("text") or "").strip():
             blocks.append(block)
     return blocks, tuple(calls.values())
 
