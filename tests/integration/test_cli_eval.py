@@ -144,7 +144,7 @@ def test_without_agent_and_without_terminal_the_installed_ones_are_listed(folder
 
 
 def test_an_agent_that_is_not_installed_says_what_to_install(folder: Path, hud: Hud) -> None:
-    done = hud("eval", "tasks.py", "claude", "--full")
+    done = hud("eval", "tasks.py", "claude", "--full", env={"HUD_DISABLE_PLUGINS": "hud-anthropic"})
     assert done.returncode == 2
     assert "pip install hud-anthropic" in done.stderr
 
