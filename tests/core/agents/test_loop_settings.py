@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 import hud
@@ -146,6 +148,27 @@ async def test_native_tools_are_called_by_their_vendors_name_and_reach_the_envir
     assert (result.text, result.call_id) == ("the end", "1")
     assert [form.api_type for form in agent.asked[0].native] == ["end_1"]
     assert agent.asked[0].tools == ()
+
+
+async def test_what_is_done_on_one_screen_in_one_turn_is_done_in_its_order() -> None:
+    done: list[str] = []
+    beside = anyio.Event()
+
+    async def computer(action: str) -> str:
+        await (beside.wait() if action == "first" else anyio.lowlevel.checkpoint())
+        done.append(action)
+        return action
+
+    async def search() -> str:
+        beside.set()  # so it runs beside the first action
+        return "found"
+
+    acts = [ToolCall("computer", {"action": action}, action) for action in ("first", "second", "third")]
+    agent = Model(ModelTurn(calls=(*acts, ToolCall("search", {}, "s"))), ModelTurn(text="done"))
+    await agent.run(PROMPT, toolbox(computer, search), max_steps=2)
+    assert done == ["first", "second", "third"]
+    told = agent.asked[1].turns[2].results  # type: ignore[union-attr]
+    assert [result.call_id for _, result in told] == ["first", "second", "third", "s"]
 
 
 # --- setup output, through whole rollouts -----------------------------------------------------------------------------

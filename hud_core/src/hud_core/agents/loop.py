@@ -25,7 +25,7 @@ from hud_core.model.evaluation import Answer, StopReason
 from hud_core.model.tools import ToolCall, ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -136,7 +136,9 @@ class ToolLoopAgent(Agent):
         trace.conversation_started(
             model=self.config.model or "", system=conversation.system, tools=offered.tools, added=added
         )
-        return await self._converse(conversation, _Caller(await self.prepare(conversation, toolbox), names), max_steps)
+        screens = {name for name, own in names.items() if any(own == tool.name and is_computer(tool) for tool in tools)}
+        caller = _Caller(await self.prepare(conversation, toolbox), names, screens)
+        return await self._converse(conversation, caller, max_steps)
 
     async def prepare(self, conversation: Conversation, toolbox: Toolbox) -> Toolbox:  # noqa: ARG002  for subclasses
         """Look at a conversation before its first turn, and give the toolbox that its calls go to.
@@ -252,27 +254,36 @@ class ToolLoopAgent(Agent):
 
 
 class _Caller:
-    """Makes the tool calls of a turn, under the tools' own names."""
+    """Makes the tool calls of a turn, under the tools' own names.
 
-    def __init__(self, toolbox: Toolbox, names: dict[str, str]) -> None:
+    Args:
+        toolbox: Where the tools are.
+        names: For the names that the model calls them by, their own.
+        screens: Those of them, as the model calls them, that operate a screen: what they do depends on the order.
+    """
+
+    def __init__(self, toolbox: Toolbox, names: dict[str, str], screens: Collection[str]) -> None:
         self._toolbox = toolbox
         self._names = names
+        self._screens = screens
 
     async def call_all(
         self, calls: tuple[ToolCall | MalformedCall, ...]
     ) -> tuple[tuple[ToolCall | MalformedCall, ToolResult], ...]:
-        """Make all calls at once, and give the results in the order of the calls."""
+        """Make all calls at once, but those of a screen one after another; give the results in the calls' order."""
         if len(calls) == 1:  # most turns have one call, and a task group costs
             return ((calls[0], await self._call(calls[0])),)
         results: list[ToolResult] = [ToolResult()] * len(calls)
 
-        async def call(place: int) -> None:
-            results[place] = await self._call(calls[place])
+        async def call(*places: int) -> None:
+            for place in places:
+                results[place] = await self._call(calls[place])
 
+        ordered = [place for place, call in enumerate(calls) if call.name in self._screens]
         try:
             async with anyio.create_task_group() as tasks:
-                for place in range(len(calls)):
-                    tasks.start_soon(call, place)
+                for places in ([ordered] if ordered else []) + [[n] for n in range(len(calls)) if n not in ordered]:
+                    tasks.start_soon(call, *places)
         except ExceptionGroup as group:  # a tool's failure is a result, so this is the end of the rollout: say whose
             raise group.exceptions[0] from group
         return tuple(zip(calls, results, strict=True))
