@@ -391,3 +391,13 @@ def test_without_the_plugin_for_frameworks_it_is_named(
     monkeypatch.setitem(sys.modules, "hud_frameworks", None)
     with pytest.raises(ImportError, match=r"pip install 'hud-frameworks\[[a-z-]+\]'"):
         getattr(env, f"as_{framework}_tools")()
+
+
+def test_a_failed_call_gives_claude_text_alone_and_no_image_that_the_api_refuses() -> None:
+    picture = (TextContent(text="look"), ImageContent(data=PIXEL))
+    failed = format_result(ToolResult(content=picture, isError=True), ToolCall("picture", {}, "c1"), ToolFormat.CLAUDE)
+    assert [part["type"] for part in failed["content"]] == ["text", "text"]
+    drawing = ToolResult(content=(ImageContent(data=PIXEL, mimeType="image/svg+xml"),))
+    [part] = format_result(drawing, ToolCall("picture", {}, "c1"), ToolFormat.CLAUDE)["content"]
+    assert part["type"] == "text"
+    assert part["text"].startswith("[image/svg+xml, ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hud_core.model.content import ImageContent, ResourceContent, TextContent
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     Call = ToolCall | MalformedCall
     Wire = dict[str, Any]
 
-T = TypeVar("T")
+CLAUDES_IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+"""The images that Anthropic's API takes."""
 
 ERROR = "[tool error] "
 """How the result of a failed call begins, where an API has no flag for it."""
@@ -40,8 +41,9 @@ def responses_item(call: Call, result: ToolResult) -> Wire:
 
 
 def claude_block(call: Call, result: ToolResult) -> Wire:
-    """Make a ``tool_result`` block of Anthropic's messages."""
-    content = _text_or_parts(result, lambda text: {"type": "text", "text": text}, _claude_part)
+    """Make a ``tool_result`` block of Anthropic's messages. That of a failed call holds text alone: the API says so."""
+    as_part = _no_part if result.is_error else _claude_part
+    content = _text_or_parts(result, lambda text: {"type": "text", "text": text}, as_part)
     flag = {"is_error": True} if result.is_error else {}
     return {"type": "tool_result", "tool_use_id": call.id, "content": content, **flag}
 
@@ -118,8 +120,12 @@ def _responses_part(block: Content, mime_type: str, data: str) -> Wire | None:
     return None
 
 
-def _claude_part(block: Content, mime_type: str, data: str) -> Wire | None:
+def _no_part(*_: object) -> None:
+    """Leave a block out, to be named in words."""
+
+
+def _claude_part(block: Content, mime_type: str, data: str) -> Wire | None:  # noqa: ARG001  as its siblings
     source = {"type": "base64", "media_type": mime_type, "data": data}
-    if isinstance(block, ImageContent) or mime_type.startswith("image/"):
+    if mime_type in CLAUDES_IMAGES:
         return {"type": "image", "source": source}
     return {"type": "document", "source": source} if mime_type == "application/pdf" else None
