@@ -1,4 +1,7 @@
-"""Tools in the forms that model APIs and agent frameworks take, for loops that users write themselves."""
+"""Tools in the forms that model APIs and agent frameworks take, for loops that users write themselves.
+
+Whoever declares an environment imports this module; what only such loops need is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,14 @@ from attrs import evolve
 
 from hud_core import trace
 from hud_core.environment.borrowed import borrow
-from hud_core.environment.calls import MalformedCall, portable_tools
-from hud_core.environment.formats import format_result, parse_tool_call, parse_tool_calls
 from hud_core.environment.session import as_call
-from hud_core.environment.strict import strict_schema
 from hud_core.errors import ConfigError, closest
 from hud_core.model.tools import ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hud_core.environment.calls import MalformedCall
     from hud_core.environment.formats import ToolFormat
     from hud_core.model.tools import Tool, ToolResult
 
@@ -82,6 +83,8 @@ class OffersTools(ABC):
             return await self._called_by_name(as_call(call, arguments))
         if arguments:
             raise ConfigError("a model's tool call has its arguments with it; give none beside it")
+        from hud_core.environment.formats import parse_tool_call
+
         return await self._answered(*parse_tool_call(call))
 
     async def call_tools(self, calls: object, /) -> list[Any]:
@@ -94,6 +97,8 @@ class OffersTools(ABC):
         Raises:
             ArgumentError: Something in it is no part of a reply.
         """
+        from hud_core.environment.formats import parse_tool_calls
+
         parsed = parse_tool_calls(calls)
         results: list[Any] = [None] * len(parsed)
 
@@ -109,6 +114,9 @@ class OffersTools(ABC):
         return results
 
     async def _answered(self, call: ToolCall | MalformedCall, kind: ToolFormat) -> Any:  # noqa: ANN401  the format's own
+        from hud_core.environment.calls import MalformedCall, portable_tools
+        from hud_core.environment.formats import format_result
+
         if isinstance(call, MalformedCall):
             trace.log_line(call.result.text, source="agent")
             return format_result(call.result, call, kind)
@@ -183,9 +191,13 @@ class OffersTools(ABC):
 
     def _portable(self) -> tuple[Tool, ...]:
         """Give the tools under names that every vendor takes."""
+        from hud_core.environment.calls import portable_tools
+
         return portable_tools(self.as_tools())[0]
 
     def _portable_names(self, names: Sequence[str]) -> list[str]:
+        from hud_core.environment.calls import portable_tools
+
         portable = {own: shown for shown, own in portable_tools(self.as_tools())[1].items()}
         for name in names:
             if name not in portable:
@@ -260,6 +272,8 @@ def _converted(name: str, source: OffersTools, *, extra: str) -> list[Any]:
 
 
 def _openai(tool: Tool, *, strict: bool) -> Wire:
+    from hud_core.environment.strict import strict_schema
+
     schema = strict_schema(deepcopy(tool.input_schema)) if strict else None
     function = {"name": tool.name, "description": tool.description}
     if schema is not None:
