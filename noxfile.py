@@ -84,7 +84,7 @@ def suite(session: nox.Session) -> None:
     # What differs between Pythons differs on asyncio too; which event loop runs a test is another question.
     part = ["tests/core", "tests/plugins", "-m", "not slow", "-k", "not trio"]
     chosen = ["--ignore=tests/tooling"] if whole else part
-    session.run("pytest", *(session.posargs or chosen), env=peers(session))
+    session.run("pytest", "--durations=25", *(session.posargs or chosen), env=peers(session))
 
 
 @nox.session
