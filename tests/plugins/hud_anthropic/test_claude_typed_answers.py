@@ -141,10 +141,10 @@ def objects(schema: Any) -> list[dict[str, Any]]:
 def test_every_object_keeps_its_properties_and_is_closed(schema: dict[str, Any]) -> None:
     form = answer_form(schema)
     assert form is not None
-    assert form.is_wrapped == (schema.get("type") != "object")
+    assert form.answer.is_wrapped == (schema.get("type") != "object")
     sent = form.output_format["schema"]
     assert sent["type"] == "object"
-    after = objects(sent["properties"]["answer"] if form.is_wrapped else sent)
+    after = objects(sent["properties"]["answer"] if form.answer.is_wrapped else sent)
     assert [set(node["properties"]) for node in objects(schema)] == [set(node["properties"]) for node in after]
     assert all(node["additionalProperties"] is False for node in objects(sent))
 
@@ -178,6 +178,6 @@ def test_a_root_that_is_a_reference_is_put_in_its_place() -> None:
     node = {"type": "object", "properties": {"leaf": {"$ref": "#/$defs/Leaf"}}}
     form = answer_form({"$ref": "#/$defs/Node", "$defs": {"Node": node, "Leaf": leaf}})
     assert form is not None
-    assert not form.is_wrapped
+    assert not form.answer.is_wrapped
     assert form.output_format["schema"]["properties"] == node["properties"]
     assert form.output_format["schema"]["$defs"]["Leaf"]["additionalProperties"] is False

@@ -141,7 +141,7 @@ def test_the_root_is_always_an_object(schema: dict[str, Any]) -> None:
     sent = form.response_format["json_schema"]
     assert sent["schema"]["type"] == "object"
     assert sent["strict"] is True
-    assert form.is_wrapped == (schema.get("type") != "object")
+    assert form.answer.is_wrapped == (schema.get("type") != "object")
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def test_what_strict_mode_cannot_say_is_sent_as_it_is(schema: dict[str, Any]) ->
     form = answer_form(schema)
     sent = form.response_format["json_schema"]
     assert sent["strict"] is False
-    assert (sent["schema"]["properties"]["answer"] if form.is_wrapped else sent["schema"]) == schema
+    assert (sent["schema"]["properties"]["answer"] if form.answer.is_wrapped else sent["schema"]) == schema
 
 
 def test_a_root_that_is_a_reference_is_put_in_its_place() -> None:
     node = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}}}
     form = answer_form({"$ref": "#/$defs/Node", "$defs": {"Node": node}})
     sent = form.response_format["json_schema"]["schema"]
-    assert not form.is_wrapped
+    assert not form.answer.is_wrapped
     assert sent["properties"] == sent["$defs"]["Node"]["properties"] == node["properties"]

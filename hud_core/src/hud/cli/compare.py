@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hud.cli.sides import Side
     from hud_core.job.comparison import Comparison, Pair
 
+SMALLEST_P = 0.001
+"""Below it a p-value is not told more exactly."""
 SHOWN = 20
 """Tasks of the table; --full shows all."""
 NAMED = 5
@@ -207,7 +209,7 @@ def _range(low: float, high: float) -> str:
 
 
 def _p_value(value: float | None) -> str:
-    return "-" if value is None else "< 0.001" if value < 0.001 else f"= {value:.3f}"  # noqa: PLR2004
+    return "-" if value is None else f"< {SMALLEST_P}" if value < SMALLEST_P else f"= {value:.3f}"
 
 
 def _mcnemar(found: Comparison) -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Changed rollouts that are listed."""
+NAMED = 3
+"""How many tasks of one kind are named."""
 NO_GRADERS = "the code of its scenario grades it, and needs the live environment; give named ones with --graders"
 
 
@@ -214,8 +216,8 @@ class _Result:
         counted = f"{len(self.regraded):,}/{len(self._before):,} rollouts, {len(self.changed):,} changed"
         yield f"{'regraded':<9} {counted}"
         for reason, tasks in self._reasons().items():
-            more = ", ..." if len(tasks) > 3 else ""  # noqa: PLR2004
-            yield f"{'not':<9} {len(tasks):,} ({plain(', '.join(tasks[:3]))}{more}): {plain(reason)}"
+            more = ", ..." if tasks[NAMED:] else ""
+            yield f"{'not':<9} {len(tasks):,} ({plain(', '.join(tasks[:NAMED]))}{more}): {plain(reason)}"
         before, after = self.old.summary(), self.new.summary()
         yield f"{'mean':<9} {_number(before.mean)} before, {_number(after.mean)} now{self._on_both()}"
         yield f"{'coverage':<9} {before.scored:,}/{before.total:,} before, {after.scored:,}/{after.total:,} now"

@@ -73,10 +73,11 @@ def find_sides(first: str, second: str | None) -> tuple[Side, Side]:
         ConfigError: There is no such run or agent, or it is not clear which agent is meant.
     """
     if second is None:
-        sides = _all_of(first)
-        if len(sides) != 2:  # noqa: PLR2004
-            raise ConfigError(f"name two sides to compare, {_choices(sides)}")
-        return sides[0], sides[1]
+        match _all_of(first):
+            case [one, other]:
+                return one, other
+            case sides:
+                raise ConfigError(f"name two sides to compare, {_choices(sides)}")
     one, other = _side(first), _side(second)
     if (one.directory.resolve(), one.agent) == (other.directory.resolve(), other.agent):
         raise ConfigError(f"both sides are {one.agent} of run {one.run}; name another run or agent")

@@ -279,10 +279,11 @@ class _Caller:
             for place in places:
                 results[place] = await self._call(calls[place])
 
-        ordered = [place for place, call in enumerate(calls) if call.name in self._screens]
+        alike = [place for place, call in enumerate(calls) if call.name in self._screens]
+        rows = [[place] for place in range(len(calls)) if place not in alike] + ([alike] if alike else [])
         try:
             async with anyio.create_task_group() as tasks:
-                for places in ([ordered] if ordered else []) + [[n] for n in range(len(calls)) if n not in ordered]:
+                for places in rows:
                     tasks.start_soon(call, *places)
         except ExceptionGroup as group:  # a tool's failure is a result, so this is the end of the rollout: say whose
             raise group.exceptions[0] from group

@@ -201,8 +201,10 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 
 def _deviation(values: Sequence[float]) -> float | None:
     """Give the standard deviation, as an estimate; None with fewer than two values, 0 where they do not differ."""
-    if len(values) < 2 or min(values) == max(values):  # noqa: PLR2004
-        return None if len(values) < 2 else 0.0  # noqa: PLR2004
+    if not values[1:]:
+        return None
+    if min(values) == max(values):  # exactly, whatever the mean was rounded to
+        return 0.0
     mean = mean_of(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 

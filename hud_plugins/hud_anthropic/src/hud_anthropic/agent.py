@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import attrs
-
 from hud_anthropic.client import Endpoint, RejectedError
 from hud_anthropic.config import SENT, ClaudeConfig
 from hud_anthropic.messages import container_of, mark_for_cache, wire_messages, wire_system
 from hud_anthropic.replies import hosted_calls, read_reply
-from hud_anthropic.schemas import WRAPPED, AnswerForm, answer_form
+from hud_anthropic.schemas import AnswerForm, answer_form
 from hud_anthropic.tools import KNOWN, Offered
 from hud_core import trace
 from hud_core.agents import ToolLoopAgent, schema_instruction
-from hud_core.agents.conversation import read_structured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +54,7 @@ class ClaudeAgent(ToolLoopAgent):
         if form is None:
             return await self._send(conversation, schema_instruction(schema))
         try:
-            return _unwrapped(await self._send(conversation, form=form), form)
+            return form.answer.read(await self._send(conversation, form=form))
         except RejectedError as error:
             turn = await self._send(conversation, schema_instruction(schema))
             self._rejects_schemas = True  # the request was fine but for its output format: do not try again
@@ -105,8 +102,3 @@ class ClaudeAgent(ToolLoopAgent):
 
     def _cites(self, conversation: Conversation) -> bool:
         return self.config.citations or conversation.enable_citations
-
-
-def _unwrapped(turn: ModelTurn, form: AnswerForm) -> ModelTurn:
-    data = read_structured(turn.text) if form.is_wrapped else None
-    return attrs.evolve(turn, structured=data.get(WRAPPED)) if isinstance(data, dict) else turn

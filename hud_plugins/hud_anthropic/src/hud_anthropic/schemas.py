@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-Schema = dict[str, Any]
+from hud_core.agents.answers import ObjectAnswer, object_answer
 
-WRAPPED = "answer"
-"""The property that holds an answer that is no object: the root must be one."""
+Schema = dict[str, Any]
 
 LOOSE = frozenset({
     "not", "if", "then", "else", "prefixItems", "patternProperties", "propertyNames", "dependentRequired",
@@ -20,36 +19,21 @@ class AnswerForm(NamedTuple):
     """How a typed answer is asked for."""
 
     output_format: Schema
-    is_wrapped: bool
-    """Whether the answer is in the property `WRAPPED`."""
+    answer: ObjectAnswer
 
 
 def answer_form(schema: Schema) -> AnswerForm | None:
     """Make the ``output_config.format`` of a schema; None where the API cannot express it."""
     import anthropic
 
-    root = _inlined(schema)
-    is_wrapped = root.get("type") != "object"
-    if is_wrapped:
-        definitions = {key: root[key] for key in ("$defs",) if key in root}
-        inner = {key: value for key, value in root.items() if key != "$defs"}
-        root = {"type": "object", "properties": {WRAPPED: inner}, "required": [WRAPPED], **definitions}
-    if not _is_closed(root):
+    answer = object_answer(schema)
+    if not _is_closed(answer.schema):
         return None
     try:
-        fitting = anthropic.transform_schema(root)
+        fitting = anthropic.transform_schema(answer.schema)
     except ValueError:  # earlier versions of the SDK know fewer schemas
         return None
-    return AnswerForm({"type": "json_schema", "schema": fitting}, is_wrapped)
-
-
-def _inlined(schema: Schema) -> Schema:
-    """Put the definition that the root only refers to in its place; a definition that refers to itself stays, too."""
-    reference = schema.get("$ref", "")
-    if not reference.startswith("#/$defs/"):
-        return schema
-    definition = schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"), {})
-    return {**definition, "$defs": schema["$defs"]} if definition else schema
+    return AnswerForm({"type": "json_schema", "schema": fitting}, answer)
 
 
 def _is_closed(node: object) -> bool:

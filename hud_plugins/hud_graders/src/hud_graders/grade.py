@@ -27,19 +27,14 @@ class Grade:
         Raises:
             ValueError: There is no sub-score with a positive weight.
         """
+        reward = Evaluation.from_subscores(list(subscores)).reward
         total = sum(score.weight for score in subscores if score.weight > 0)
-        if not total > 0:
-            msg = "a grade needs at least one sub-score with a positive weight"
-            raise ValueError(msg)
         parts = [
             attrs.evolve(score, name=name, weight=score.weight / total if score.weight > 0 else score.weight)
             for score, name in zip(subscores, _names(subscores), strict=True)
         ]
-        return Evaluation(
-            reward=sum(part.value * part.weight for part in parts),
-            subscores=parts,
-            info={part.name: part.metadata for part in parts if part.metadata},
-        )
+        info = {part.name: part.metadata for part in parts if part.metadata}
+        return Evaluation(reward=reward, subscores=parts, info=info)
 
     @staticmethod
     async def gather(*parts: SubScore | Awaitable[SubScore]) -> Evaluation:

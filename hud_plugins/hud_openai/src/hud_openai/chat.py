@@ -74,7 +74,7 @@ class OpenAIChatAgent(ToolLoopAgent):
 
     async def _respond_in_form(self, conversation: Conversation, form: AnswerForm) -> ModelTurn:
         body = {**self._body(conversation), "response_format": form.response_format}
-        return form.read(read_reply(await self._endpoint.complete(body)))
+        return form.answer.read(read_reply(await self._endpoint.complete(body)))
 
     async def _respond_in_words(self, conversation: Conversation, schema: dict[str, Any]) -> ModelTurn:
         return read_reply(await self._endpoint.complete(self._body(conversation, schema_instruction(schema))))

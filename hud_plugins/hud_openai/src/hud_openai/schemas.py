@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from attrs import evolve
-
-from hud_core.agents.conversation import read_structured
+from hud_core.agents.answers import ObjectAnswer, object_answer
 from hud_core.environment.strict import strict_schema
 
-if TYPE_CHECKING:
-    from hud_core.agents import ModelTurn
-
 Schema = dict[str, Any]
-
-WRAPPED = "answer"
-"""The property that holds an answer that is no object: the root must be one."""
 
 NULL: Schema = {"type": "null"}
 
@@ -24,8 +16,7 @@ class AnswerForm(NamedTuple):
     """How a typed answer is asked for."""
 
     form: Schema
-    is_wrapped: bool
-    """Whether the answer is in the property `WRAPPED`."""
+    answer: ObjectAnswer
 
     @property
     def response_format(self) -> Schema:
@@ -37,23 +28,13 @@ class AnswerForm(NamedTuple):
         """The form, as the Responses API takes it."""
         return {"type": "json_schema", **self.form}
 
-    def read(self, turn: ModelTurn) -> ModelTurn:
-        """Take the answer out of the property that it is wrapped in."""
-        data = read_structured(turn.text) if self.is_wrapped else None
-        return evolve(turn, structured=data.get(WRAPPED)) if isinstance(data, dict) else turn
-
 
 def answer_form(schema: Schema) -> AnswerForm:
     """Make the form of a schema's answers, strict if strict mode can express it."""
-    root = _inlined(schema)
-    is_wrapped = root.get("type") != "object"
-    if is_wrapped:
-        definitions = {key: root[key] for key in ("$defs",) if key in root}
-        inner = {key: value for key, value in root.items() if key != "$defs"}
-        root = {"type": "object", "properties": {WRAPPED: inner}, "required": [WRAPPED], **definitions}
-    strict = strict_schema(root)
-    form = {"name": WRAPPED, "schema": strict or root, "strict": strict is not None}
-    return AnswerForm(form, is_wrapped)
+    answer = object_answer(schema)
+    strict = strict_schema(answer.schema)
+    form = {"name": "answer", "schema": strict or answer.schema, "strict": strict is not None}
+    return AnswerForm(form, answer)
 
 
 def strict_parameters(schema: Schema) -> Schema | None:
@@ -104,12 +85,3 @@ def _has_optional(node: object) -> bool:
     if isinstance(properties, dict) and not properties.keys() <= set(node.get("required", ())):
         return True
     return any(map(_has_optional, node.values()))
-
-
-def _inlined(schema: Schema) -> Schema:
-    """Put the definition that the root only refers to in its place; a definition that refers to itself stays, too."""
-    reference = schema.get("$ref", "")
-    if not reference.startswith("#/$defs/"):
-        return schema
-    definition = schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"), {})
-    return {**definition, "$defs": schema["$defs"]} if definition else schema

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from hud_core import trace
 from hud_core.agents import ToolLoopAgent
+from hud_core.agents.answers import object_answer
 from hud_core.environment.session import Toolbox
 from hud_openai.client import Endpoint, RefusedError, WithheldError
 from hud_openai.config import TRANSPORT
@@ -90,7 +91,7 @@ class OpenAIAgent(ToolLoopAgent):
         turn = read_response(await self._endpoint.complete(body), conversation, strict=_strict(body))
         _record(turn)
         schema = conversation.answer_schema
-        return answer_form(schema).read(turn) if schema is not None else turn
+        return object_answer(schema).read(turn) if schema is not None else turn
 
     # --- the request --------------------------------------------------------------------------------------------------
 
