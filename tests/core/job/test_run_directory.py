@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from hud_core import ConfigError, Environment, ImageContent, RunDirectoryError, TextContent, run
 from hud_core.job.directory import (
-    LineFile,
     RunDirectory,
     find_run,
     list_runs,
@@ -24,6 +23,7 @@ from hud_core.job.directory import (
     read_rollouts,
     read_scored,
 )
+from hud_core.job.lines import LineFile
 from hud_core.testing import ScriptedAgent
 
 env = Environment("kept")
@@ -218,7 +218,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path):
 import resource, signal
 from pathlib import Path
 from hud_core import RunDirectoryError
-from hud_core.job.directory import LineFile
+from hud_core.job.lines import LineFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 file = LineFile(Path({str(tmp_path / "x.jsonl")!r}))

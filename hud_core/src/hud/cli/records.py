@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 from hud_core.environment.json_codec import to_json_data
+from hud_core.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,12 +94,7 @@ def write_summary(job: Job) -> None:
     """Keep a job's aggregates in its run directory."""
     if job.directory is None:
         return
-    draft = job.directory / f".{SUMMARY}.{os.getpid()}"
-    try:
-        draft.write_text(json.dumps(job_data(job), indent=2) + "\n", encoding="utf-8")
-        draft.replace(job.directory / SUMMARY)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(job.directory / SUMMARY, json.dumps(job_data(job), indent=2).encode() + b"\n")
 
 
 def forget_summary(path: Path) -> None:

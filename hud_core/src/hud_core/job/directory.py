@@ -29,7 +29,9 @@ import msgspec
 from msgspec.structs import replace
 
 from hud_core.environment.signature import to_json_data
-from hud_core.errors import ConfigError, RunDirectoryError
+from hud_core.errors import ConfigError
+from hud_core.files import write_whole
+from hud_core.job.lines import LineFile, unwritable
 from hud_core.model.content import Content, ResourceContent, TextContent
 from hud_core.model.events import ConversationStarted, Event, Prompted, ToolReturned
 from hud_core.model.rollout import NO_USAGE, Fingerprint, Rollout, Status, Usage
@@ -56,67 +58,6 @@ _encoder = msgspec.json.Encoder(enc_hook=_fallback)
 _rollout_decoder = msgspec.json.Decoder(Rollout)
 
 
-_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
-
-
-class LineFile:
-    """A file of JSON lines that is only ever appended to, and never left with a torn line.
-
-    Raises:
-        RunDirectoryError: The file cannot be opened or written; what it holds stays readable.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            self._end = _drop_torn_line(self._file)
-        except OSError as error:
-            raise _unwritable(path, error) from error
-
-    def append(self, lines: bytes) -> None:
-        """Write whole lines, or nothing."""
-        try:
-            written = os.write(self._file, lines)
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-        if written != len(lines):
-            os.ftruncate(self._file, self._end)
-            raise _unwritable(self._path, OSError(28, os.strerror(28)))
-        self._end += written
-
-    def sync(self) -> None:
-        """Wait until everything is on the disk; blocks."""
-        _sync(self._file)
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
-
-
-def _drop_torn_line(file: int) -> int:
-    """Cut what is behind the last newline, and give the length that is left."""
-    end = os.fstat(file).st_size
-    block = 1 << 16
-    start = end
-    while start > 0:
-        start = max(0, start - block)
-        found = os.pread(file, block, start).rfind(b"\n")
-        if found >= 0:
-            start += found + 1
-            break
-    if start != end:
-        os.ftruncate(file, start)
-    return start
-
-
-def _unwritable(path: Path, error: OSError) -> RunDirectoryError:
-    return RunDirectoryError(
-        f"cannot write {path}: {error.strerror}; the job stops here, what is in {path.parent} stays readable "
-        "and the job can be resumed"
-    )
-
-
 class RunDirectory:
     """One job's run directory, open for writing. Use `create` or `reopen`."""
 
@@ -139,9 +80,9 @@ class RunDirectory:
             raise ConfigError(msg)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _write_whole(path / "job.json", json.dumps({"format": FORMAT, **manifest}, indent=2).encode() + b"\n")
+            write_whole(path / "job.json", json.dumps({"format": FORMAT, **manifest}, indent=2).encode() + b"\n")
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         return cls(path)
 
     @classmethod
@@ -206,20 +147,10 @@ class RunDirectory:
         try:
             (self.path / "files").mkdir(exist_ok=True)
             if not (self.path / name).exists():
-                _write_whole(self.path / name, data)
+                write_whole(self.path / name, data)
         except OSError as error:
-            raise _unwritable(self.path / name, error) from error
+            raise unwritable(self.path / name, error) from error
         return ResourceContent(uri=name, text=getattr(block, "uri", None), mimeType=block.mime_type)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _lock(path: Path) -> IO[str]:

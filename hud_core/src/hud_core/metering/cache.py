@@ -12,11 +12,10 @@ damaged is no answer.
 from __future__ import annotations
 
 import hashlib
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hud_core.files import write_whole
 from hud_core.log import logger
 
 if TYPE_CHECKING:
@@ -51,14 +50,10 @@ class CallCache:
     def write(self, key: str, answer: bytes) -> None:
         """Keep an answer. A folder that cannot be written costs a warning, not the answer."""
         path = self._path(key)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(hashlib.sha256(answer).hexdigest().encode() + b"\n" + answer)
-            draft.replace(path)
+            write_whole(path, hashlib.sha256(answer).hexdigest().encode() + b"\n" + answer)
         except OSError as error:
-            with suppress(OSError):
-                draft.unlink()
             self.warn("cannot be written", key, error.strerror)
 
     def warn(self, what: str, key: str, problem: str | None) -> None:
