@@ -1,0 +1,3 @@
+"""The commands of this plugin."""
+
+from __future__ import annotations
