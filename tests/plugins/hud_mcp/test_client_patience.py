@@ -14,7 +14,7 @@ import pytest
 from hud_core.errors import BackendError
 from hud_core.model.task import EnvRef
 from hud_core.testing.processes import descendants, is_running
-from hud_mcp.client import http, opening, stdio
+from hud_mcp.client import http, lines, opening, process
 from hud_mcp.client.backend import MCPBackend
 
 PATIENCE = 20.0
@@ -33,8 +33,8 @@ pytestmark = [
 def short_of_patience(monkeypatch):
     monkeypatch.setattr(http, "MAX_MESSAGE", LIMIT)
     monkeypatch.setattr(opening, "MAX_MESSAGE", LIMIT)
-    monkeypatch.setattr(stdio, "MAX_MESSAGE", LIMIT)
-    monkeypatch.setattr(stdio, "EXIT_SECONDS", 0.3)  # none of these processes ends by itself
+    monkeypatch.setattr(lines, "MAX_MESSAGE", LIMIT)
+    monkeypatch.setattr(process, "EXIT_SECONDS", 0.3)  # none of these processes ends by itself
 
 
 # --- over stdio -------------------------------------------------------------------------------------------------------

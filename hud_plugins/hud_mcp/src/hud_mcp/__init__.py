@@ -11,11 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hud_core.interfaces import Backend
+    from hud_mcp.client.lines import Peer, Pipes
+    from hud_mcp.client.opened import open_session
+    from hud_mcp.client.opening import HttpOpener, PeerOpener
+    from hud_mcp.client.session import MCPSession
     from hud_mcp.server.toolbox import ToolboxAddress, serve_toolbox
 
-__all__ = ["ToolboxAddress", "hud_backends", "hud_commands", "serve_toolbox"]
+__all__ = [
+    "HttpOpener", "MCPSession", "Peer", "PeerOpener", "Pipes", "ToolboxAddress", "hud_backends", "hud_commands",
+    "open_session", "serve_toolbox",
+]  # fmt: skip
 
 _NAMES = {
+    "hud_mcp.client.lines": ("Peer", "Pipes"),
+    "hud_mcp.client.opened": ("open_session",),
+    "hud_mcp.client.opening": ("HttpOpener", "PeerOpener"),
+    "hud_mcp.client.session": ("MCPSession",),
     "hud_mcp.server.facade": ("HiddenRouter", "MCPRouter", "MCPServer"),
     "hud_mcp.server.asking": ("elicit", "list_roots", "log", "progress", "resource_updated", "sample"),
     "hud_mcp.server.toolbox": ("ToolboxAddress", "serve_toolbox"),

@@ -12,19 +12,18 @@ from hud_core.errors import ConfigError
 from hud_core.interfaces import Backend
 from hud_core.model.task import EnvRef
 from hud_mcp import wire
+from hud_mcp.client.opened import open_session
 from hud_mcp.client.options import environment_of, expand, headers_of, read_target
 
 if TYPE_CHECKING:
     import ssl
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
 
     from hud_core.environment.session import Session
     from hud_core.model.task import Recipe
     from hud_mcp.client.apps import Lifespans
     from hud_mcp.client.opening import Opener
     from hud_mcp.client.options import Target
-    from hud_mcp.client.session import MCPSession
 
 MOST_OPENING = 32
 """How many connections to one server are opened at once; the others wait, and their ``connect_timeout`` with them."""
@@ -53,7 +52,9 @@ class MCPBackend(Backend):
 
             return OpenAPISession(target, self._tls(), self._apps(), self._gate(target))
         capability = _capability(target)
-        return _Opened(target.name, self._opener(target, capability), capability, self._gate(target))
+        return open_session(
+            target.name, self._opener(target, capability), capability=capability, gate=self._gate(target)
+        )
 
     def _gate(self, target: Target) -> anyio.CapacityLimiter:
         """Let only so many connections to a server be opened at once: a job may begin with hundreds."""
@@ -115,35 +116,6 @@ def _capability(target: Target) -> str | None:
     if given is not None:
         return expand(given)
     return None if target.kind == "url" else secrets.token_urlsafe(24)
-
-
-class _Opened:
-    """One open connection, with its session."""
-
-    __slots__ = ("_capability", "_connection", "_gate", "_name", "_opener", "_session")
-
-    def __init__(self, name: str, opener: Opener, capability: str | None, gate: anyio.CapacityLimiter) -> None:
-        self._name = name
-        self._gate = gate
-        self._opener = opener
-        self._capability = capability
-
-    async def __aenter__(self) -> MCPSession:
-        from hud_mcp.client.connection import Connection
-        from hud_mcp.client.session import MCPSession
-
-        self._connection = Connection(self._opener, self._gate)
-        await self._connection.__aenter__()
-        self._session = MCPSession(self._name, self._connection, self._capability)
-        return self._session
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            await self._session.aclose()
-        finally:
-            await self._connection.__aexit__(kind, error, traceback)
 
 
 def no_server(name: str, value: Any) -> ConfigError:  # noqa: ANN401  whatever a user handed over

@@ -15,7 +15,6 @@ from mcp.client.subscriptions import PromptsListChanged, ResourcesListChanged, S
 
 from hud_core.environment.session import LISTS
 from hud_core.errors import BackendError, describe
-from hud_core.trace import log_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -114,6 +113,10 @@ class Connection:
     def name(self) -> str:
         """What the log calls the server."""
         return self._opener.name
+
+    def log(self, text: str, **data: object) -> None:
+        """Log a line of the server, or about it."""
+        self._opener.log(text, **data)
 
     def follow(self, told: Told | None = None) -> int:
         """Follow the server's lists from now on.
@@ -247,7 +250,7 @@ class Connection:
             except SubscriptionLost:
                 pass
             except (MCPError, RuntimeError, TimeoutError) as error:  # an extra: what it would have told is merely late
-                log_line(f"changes of the tools are not followed: {describe(error)}", source=self.name)
+                self.log(f"changes of the tools are not followed: {describe(error)}")
                 return
             # The server may be restarting. A request that nobody can take would end the client, so one must succeed.
             self._answered = anyio.Event()
@@ -266,7 +269,7 @@ class Connection:
 
     async def _log(self, params: types.LoggingMessageNotificationParams) -> None:
         text = params.data if isinstance(params.data, str) else str(params.data)
-        log_line(text, source=self.name, level=params.level, **({"logger": params.logger} if params.logger else {}))
+        self.log(text, level=params.level, **({"logger": params.logger} if params.logger else {}))
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
@@ -291,7 +294,7 @@ class Connection:
             is_replaceable = self._opener.can_reopen and not (self.is_bound and live.has_session)
             if not (repeatable and is_replaceable) or self._group is None:
                 raise
-        log_line(f"connecting to {self} once more", source=self.name)
+        self.log(f"connecting to {self} once more")
         live.scope.cancel()
         return await self._send(await self._connect(), request)
 

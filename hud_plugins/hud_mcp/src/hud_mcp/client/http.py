@@ -27,7 +27,7 @@ async def bound(response: httpx2.Response) -> None:
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A response's bytes, up to the bound. No generator: see `stdio._Lines`."""
+    """A response's bytes, up to the bound. No generator: see `lines.Lines`."""
 
     def __init__(self, stream: Any) -> None:  # noqa: ANN401  of the two kinds of streams that responses have, one
         self._stream = stream

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import ssl
 from abc import ABC, abstractmethod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
 from hud_core.errors import BackendError, ConfigError, HudError, describe
+from hud_core.model.task import EnvRef
+from hud_core.trace import log_line
 from hud_mcp.addresses import is_loopback
 from hud_mcp.client.http import bound, limits
-from hud_mcp.client.options import MAX_MESSAGE
+from hud_mcp.client.options import MAX_MESSAGE, read_target
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mcp.client._transport import Transport
     from mcp.server import Server
     from mcp.server.mcpserver import MCPServer
 
+    from hud_mcp.client.lines import LineTransport, Peer
     from hud_mcp.client.options import Target
-    from hud_mcp.client.stdio import StdioTransport
 
 MAX_BODY = 2000
 """Characters of a refusal's body that messages show."""
@@ -56,7 +58,10 @@ class Opener(ABC):
     """Opens connections to one server.
 
     Args:
-        target: The server.
+        name: What the log calls the server.
+        shown: What error messages call it.
+        connect_timeout: Seconds until it must have answered the handshake, its start included.
+        timeout: Seconds that one request may take.
     """
 
     can_reopen = False
@@ -64,18 +69,22 @@ class Opener(ABC):
     client_options: Mapping[str, Any] = MappingProxyType({})
     """More arguments of the SDK's client."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self.name = target.name
-        self.connect_timeout = target.connect_timeout
-        self.timeout = target.timeout
+    def __init__(self, name: str, shown: str, *, connect_timeout: float, timeout: float) -> None:
+        self.name = name
+        self.connect_timeout = connect_timeout
+        self.timeout = timeout
+        self._shown = shown
 
     def __str__(self) -> str:
-        return str(self._target)
+        return self._shown
 
     @abstractmethod
     def open(self) -> Link:
         """Make what a connection goes over; nothing is sent yet."""
+
+    def log(self, text: str, **data: object) -> None:
+        """Take a line of log of the server. Called in tasks of the connection, not in those that make requests."""
+        log_line(text, source=self.name, **data)
 
     def failure(self, link: Link, error: Exception | None) -> HudError:
         """Say which server failed, what was tried and what it answered."""
@@ -165,12 +174,26 @@ class HttpOpener(Opener):
     can_reopen = True
 
     def __init__(self, target: Target, headers: dict[str, str], context: ssl.SSLContext) -> None:
-        super().__init__(target)
+        super().__init__(target.name, str(target), connect_timeout=target.connect_timeout, timeout=target.timeout)
+        self._target = target
         if not target.value.startswith(("http://", "https://")):
             msg = f"connection {target.name!r}: url must begin with http:// or https://, got {target.value!r}"
             raise ConfigError(msg)
         self._headers = headers
         self._context = context
+
+    @classmethod
+    def at(cls, name: str, url: str, *, connect_timeout: float, timeout: float) -> Self:
+        """Reach a server of this machine, which takes no headers and no TLS.
+
+        Args:
+            name: What the log calls the server.
+            url: Where it is, as ``http://127.0.0.1:49153/mcp``.
+            connect_timeout: Seconds until it must have answered the handshake.
+            timeout: Seconds that one request may take.
+        """
+        options = {"url": url, "connect_timeout": connect_timeout, "timeout": timeout}
+        return cls(read_target(EnvRef(name, "mcp", options)), {}, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
     def open(self) -> HttpLink:
         """Make the HTTP client and its transport."""
@@ -191,48 +214,79 @@ class HttpOpener(Opener):
         return f"tried streamable HTTP; {reason}"
 
 
-# --- stdio ------------------------------------------------------------------------------------------------------------
+# --- lines ------------------------------------------------------------------------------------------------------------
 
 
-class StdioLink(Link):
-    """A connection to a process."""
+class PeerLink(Link):
+    """A connection to a server that was started for it."""
 
-    def __init__(self, transport: StdioTransport) -> None:
+    def __init__(self, peer: Peer, transport: LineTransport) -> None:
         super().__init__(transport)
+        self._peer = peer
         self._transport = transport
 
     def is_gone(self) -> bool:
-        """Whether the process has ended."""
-        return self._transport.has_ended
+        """Whether the server has ended."""
+        return self._peer.has_ended
 
     async def settle(self) -> None:
-        """Wait until the process has ended."""
-        await self._transport.ended()
+        """Wait until the server has ended."""
+        await self._peer.ended()
 
     def account(self) -> str:
-        """Say how the process ended, and what it wrote last."""
+        """Say how the server ended, and what it wrote last."""
         return self._transport.fate()
 
 
-class StdioOpener(Opener):
-    """Starts a server."""
+class PeerOpener(Opener):
+    """Starts a server, and speaks with it over its stdin and stdout.
+
+    Args:
+        name: What the log calls the server.
+        shown: What error messages call it.
+        peer: Makes the server; called for each connection, and nothing is started by that.
+        connect_timeout: Seconds until it must have answered the handshake, its start included.
+        timeout: Seconds that one request may take.
+    """
+
+    def __init__(
+        self, name: str, shown: str, peer: Callable[[], Peer], *, connect_timeout: float, timeout: float
+    ) -> None:
+        super().__init__(name, shown, connect_timeout=connect_timeout, timeout=timeout)
+        self._peer = peer
+
+    def open(self) -> PeerLink:
+        """Make the transport; entering it starts the server."""
+        from hud_mcp.client.lines import LineTransport
+
+        peer = self._peer()
+        return PeerLink(peer, LineTransport(peer, self.log))
+
+
+class StdioOpener(PeerOpener):
+    """Starts a server in a process of its own."""
 
     def __init__(self, target: Target, env: dict[str, str]) -> None:
-        super().__init__(target)
+        super().__init__(
+            target.name,
+            str(target),
+            self._process,
+            connect_timeout=target.connect_timeout,
+            timeout=target.timeout,
+        )
         args = target.options.get("args") or []
         if not isinstance(args, list | tuple):
             msg = f"connection {target.name!r}: args must be a list, got {args!r}"
             raise ConfigError(msg)
         self._command = [target.value, *map(str, args)]
+        self._cwd = target.options.get("cwd")
         self._env = env
 
-    def open(self) -> StdioLink:
-        """Make the transport; entering it starts the process."""
-        from hud_mcp.client.stdio import StdioTransport
+    def _process(self) -> Peer:
+        from hud_mcp.client.process import ProcessPeer
 
-        cwd = self._target.options.get("cwd")
         env, self._env = self._env, {}  # the harness's capability is in it, and nobody needs it again
-        return StdioLink(StdioTransport(self.name, self._command, env=env, cwd=cwd and str(cwd)))
+        return ProcessPeer(self._command, env=env, cwd=self._cwd and str(self._cwd))
 
     def failure(self, link: Link, error: Exception | None) -> HudError:
         """Say what failed; a command that is not there will not be there the next time."""
@@ -251,7 +305,7 @@ class ObjectOpener(Opener):
     """Connects to a server object of this process."""
 
     def __init__(self, target: Target, server: Server[Any] | MCPServer) -> None:
-        super().__init__(target)
+        super().__init__(target.name, str(target), connect_timeout=target.connect_timeout, timeout=target.timeout)
         self._server = server
 
     def open(self) -> Link:

@@ -15,10 +15,10 @@ from hud_core.environment.environment import normalise
 from hud_core.environment.session import Session
 from hud_core.environment.values import evaluation_from
 from hud_core.errors import ArgumentError, BackendError, GraderError, HudError, SetupError, closest
-from hud_core.trace import log_line
 from hud_mcp import wire
 from hud_mcp.client.connection import Connection, text_of
 from hud_mcp.client.convert import RESULT, arguments_to, prompt_from, result_from
+from hud_mcp.client.described import described
 from hud_mcp.client.lists import everything
 from hud_mcp.client.tools import MCPTools
 
@@ -127,6 +127,23 @@ class MCPSession(Session):
             return []
         return [prompt.name for prompt in prompts if ":" in prompt.name]
 
+    async def describe(self) -> dict[str, Any]:
+        """Ask the server for all that it offers.
+
+        Returns:
+            The lists ``tools``, ``scenarios``, ``prompts``, ``resources`` and ``templates``, as
+            ``hud analyze --format json`` prints them.
+
+        Raises:
+            BackendError: The connection is lost, or the server gives no such lists.
+        """
+        try:
+            return await self._connection.ask(lambda client: described(client, self._shown()))
+        except (MCPError, ValidationError) as error:
+            said = text_of(error) if isinstance(error, MCPError) else str(error)
+            msg = f"{self._connection} does not say what it offers: {said}"
+            raise BackendError(msg) from error
+
     def _begin(self, name: str, result: types.GetPromptResult) -> Prompt:
         meta = result.meta or {}
         handle = meta.get(wire.EPISODE)
@@ -198,14 +215,16 @@ class MCPSession(Session):
             with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                 await self._connection.ask(lambda client: self._call(client, arguments, {wire.CLOSE: True}))
         except (BackendError, MCPError, ValueError) as error:
-            log_line(f"the episode was not closed: {error}", source=self._connection.name)
+            self._connection.log(f"the episode was not closed: {error}")
 
     def _meta(self, **more: Any) -> RequestParamsMeta | None:
         """Give what a harness's request carries: the episode, and the capability."""
-        meta: dict[str, Any] = dict(self._tools.meta() or {}) | more
-        if self._capability is not None:
-            meta[wire.HARNESS] = self._capability
+        meta: dict[str, Any] = dict(self._tools.meta() or {}) | more | dict(self._shown() or {})
         return meta or None  # type: ignore[return-value]  # an open map, which type checkers do not know yet
+
+    def _shown(self) -> RequestParamsMeta | None:
+        """Give what shows that it is the harness who asks."""
+        return None if self._capability is None else {wire.HARNESS: self._capability}  # type: ignore[return-value]  # as above
 
 
 def _arguments(scenario: str, args: Mapping[str, Any]) -> dict[str, str]:

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from hud_core.environment.session import unknown_tool
 from hud_core.errors import BackendError
 from hud_core.model.tools import ToolResult
-from hud_core.trace import log_line
 from hud_mcp import wire
 from hud_mcp.callers import open_caller
 from hud_mcp.client.connection import Connection, ConnectionLostError, text_of
@@ -121,7 +120,7 @@ class MCPTools:
 
         async def tell(progress: float, total: float | None, message: str | None) -> None:
             of = f"{progress:g}" if total is None else f"{progress:g}/{total:g}"
-            log_line(f"{call.name}: {of} {message or ''}".rstrip(), source=self._connection.name)
+            self._connection.log(f"{call.name}: {of} {message or ''}".rstrip())
             if caller is not None and caller.is_open:
                 with anyio.move_on_after(TELL_SECONDS):  # one that does not read must not hold up the connection
                     await caller.progress(progress, total, message)

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Mapping
 
-    from mcp import Client, types
+    from mcp import Client
 
     from hud_core.environment.environment import Environment
     from hud_core.environment.live import LiveSession
     from hud_core.environment.scenario import ScenarioHandle
-    from hud_core.model.publications import ListedPrompt
 
 FORMATS = ("interactive", "json", "markdown")
 
@@ -107,6 +106,7 @@ async def _described(environment: Environment, source: str) -> dict[str, Any]:
 
 async def _offered(session: LiveSession) -> dict[str, Any]:
     from hud_core.environment.publications import nothing
+    from hud_mcp.client.described import prompt_data, resource_data
 
     published = session.tools.publications or nothing()
     resources = await published.list_resources()
@@ -116,9 +116,9 @@ async def _offered(session: LiveSession) -> dict[str, Any]:
             for tool in await session.list_tools()
             if not tool.name.startswith("_")
         ],
-        "prompts": [_prompt(prompt) for prompt in await published.list_prompts()],
-        "resources": [_resource(it.uri, it.name, it.mime_type) for it in resources if not it.is_template],
-        "templates": [_resource(it.uri, it.name, it.mime_type) for it in resources if it.is_template],
+        "prompts": [prompt_data(prompt) for prompt in await published.list_prompts()],
+        "resources": [resource_data(it.uri, it.name, it.mime_type) for it in resources if not it.is_template],
+        "templates": [resource_data(it.uri, it.name, it.mime_type) for it in resources if it.is_template],
     }
 
 
@@ -175,38 +175,11 @@ async def _server(name: str, options: dict[str, Any], source: str) -> dict[str, 
 
 
 async def _ask(client: Client, source: str) -> dict[str, Any]:
-    from hud_mcp.client.lists import everything
+    from hud_mcp.client.described import described
     from hud_mcp.commands.remote import harness_meta
 
-    tools = await everything(client, "tools")
-    prompts = [_prompt(prompt) for prompt in await everything(client, "prompts", meta=harness_meta())]
-    resources = await everything(client, "resources", meta=harness_meta())
-    templates = await everything(client, "resource_templates")
-    # A scenario is a prompt and a resource of one name.
-    names = {resource.uri for resource in resources} & {prompt["name"] for prompt in prompts}
-    return {
-        "name": client.server_info.name if client.server_info else source,
-        "source": source,
-        "tools": [_tool(tool) for tool in tools],
-        "scenarios": [prompt for prompt in prompts if prompt["name"] in names],
-        "prompts": [prompt for prompt in prompts if prompt["name"] not in names],
-        "resources": [_resource(it.uri, it.name, it.mime_type) for it in resources if it.uri not in names],
-        "templates": [_resource(it.uri_template, it.name, it.mime_type) for it in templates],
-    }
-
-
-def _tool(tool: types.Tool) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description or "", "inputSchema": tool.input_schema}
-
-
-def _prompt(prompt: types.Prompt | ListedPrompt) -> dict[str, Any]:
-    description = (prompt.description or "").removeprefix("[Setup] ")
-    arguments = [{"name": it.name, "required": bool(it.required)} for it in prompt.arguments or ()]
-    return {"name": prompt.name, "description": description, "arguments": arguments}
-
-
-def _resource(uri: str, name: str, mime_type: str | None) -> dict[str, Any]:
-    return {"uri": uri, "name": name, "mimeType": mime_type}
+    name = client.server_info.name if client.server_info else source
+    return {"name": name, "source": source, **await described(client, harness_meta())}
 
 
 # --- printing ---------------------------------------------------------------------------------------------------------
