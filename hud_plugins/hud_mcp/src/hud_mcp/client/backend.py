@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hud_core.environment.session import Session
     from hud_core.model.task import Recipe
     from hud_mcp.client.apps import Lifespans
+    from hud_mcp.client.lending import HttpClients
     from hud_mcp.client.opening import Opener
     from hud_mcp.client.options import Target
 
@@ -37,6 +38,7 @@ class MCPBackend(Backend):
 
     def __init__(self) -> None:
         self._context: ssl.SSLContext | None = None
+        self._clients: HttpClients | None = None
         self._lifespans: Lifespans | None = None
         self._gates: dict[str | int, anyio.CapacityLimiter] = {}
 
@@ -65,9 +67,13 @@ class MCPBackend(Backend):
         return self._gates[key]
 
     async def aclose(self) -> None:
-        """Shut the apps of this process down that were started."""
-        if self._lifespans is not None:
-            await self._lifespans.aclose()
+        """Shut the apps of this process down that were started, and hang up where nobody speaks."""
+        try:
+            if self._lifespans is not None:
+                await self._lifespans.aclose()
+        finally:
+            if self._clients is not None:
+                await self._clients.aclose()
 
     def _apps(self) -> Lifespans:
         from hud_mcp.client.apps import Lifespans
@@ -81,12 +87,19 @@ class MCPBackend(Backend):
 
         bare = attrs.evolve(target, options={k: v for k, v in target.options.items() if k not in _SECRET})
         if target.kind == "url":
-            return HttpOpener(bare, headers_of(target), self._tls())
+            return HttpOpener(bare, headers_of(target), self._http())
         if target.kind == "command":
             return StdioOpener(bare, {**environment_of(target), wire.HARNESS_VARIABLE: capability or ""})
         from hud_mcp.client.objects import server_of
 
         return ObjectOpener(bare, server_of(target, capability))
+
+    def _http(self) -> HttpClients:
+        from hud_mcp.client.lending import HttpClients
+
+        if self._clients is None:
+            self._clients = HttpClients(self._tls(), self.tasks)
+        return self._clients
 
     def _tls(self) -> ssl.SSLContext:
         """Give the TLS settings that all connections share: making them takes longer than connecting."""

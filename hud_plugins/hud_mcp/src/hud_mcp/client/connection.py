@@ -160,13 +160,8 @@ class Connection:
             return
         self._leaving.set()
         self._is_followed.set()
-        if live is not None:
-            if live.client is None:
-                live.scope.cancel()
-            with anyio.move_on_after(LEAVE_SECONDS, shield=True) as leaving:
-                await live.ended.wait()
-            if leaving.cancelled_caught:
-                live.scope.cancel()
+        if live is not None:  # the group waits for it
+            live.scope.deadline = anyio.current_time() + (LEAVE_SECONDS if live.client is not None else 0.0)
         if error is None or isinstance(error, Exception):  # the group would wrap it; the caller raises it as it is
             await group.__aexit__(None, None, None)
         else:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import ssl
 from abc import ABC, abstractmethod
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
-
-import anyio
-import httpx2
 
 from hud_core.errors import BackendError, ConfigError, HudError, describe
 from hud_core.model.task import EnvRef
 from hud_core.trace import log_line
-from hud_mcp.addresses import is_loopback
-from hud_mcp.client.http import bound, limits
+from hud_mcp.client.lending import HttpClients
 from hud_mcp.client.options import MAX_MESSAGE, read_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    from mcp.client._transport import Transport
+    import httpx2
+    from mcp.client._transport import Transport, TransportStreams
     from mcp.server import Server
     from mcp.server.mcpserver import MCPServer
 
@@ -116,23 +113,22 @@ class HttpLink(Link):
 
     breaks_with_error = True
 
-    def __init__(self, target: Target, headers: dict[str, str], context: ssl.SSLContext) -> None:
-        from mcp.client.streamable_http import streamable_http_client
-
+    def __init__(self, target: Target, headers: dict[str, str], clients: HttpClients) -> None:
         self.status = 0
         self._refusal = ""
-        self._client = httpx2.AsyncClient(
-            headers=headers,
-            verify=context,
-            # Where the environment names a proxy: nobody reaches this machine's own servers through one.
-            trust_env=not is_loopback(urlsplit(target.value).hostname or ""),
-            # Reading has no limit here: a response may take as long as its request, which has one.
-            timeout=httpx2.Timeout(target.connect_timeout, read=None),
-            limits=limits(),
-            event_hooks={"response": [bound, self._look]},
-        )
-        transport = streamable_http_client(target.value, http_client=self._client, max_sse_event_size=MAX_MESSAGE)
-        super().__init__(_Closing(self._client, transport))
+        super().__init__(self._transport(target, headers, clients))
+
+    @asynccontextmanager
+    async def _transport(
+        self, target: Target, headers: dict[str, str], clients: HttpClients
+    ) -> AsyncIterator[TransportStreams]:
+        from mcp.client.streamable_http import streamable_http_client
+
+        async with (
+            clients.lend(target, headers, self._look) as client,
+            streamable_http_client(target.value, http_client=client, max_sse_event_size=MAX_MESSAGE) as streams,
+        ):
+            yield streams
 
     async def _look(self, response: httpx2.Response) -> None:
         self.status = response.status_code
@@ -149,38 +145,19 @@ class HttpLink(Link):
         return self._refusal
 
 
-class _Closing:
-    """A transport, and the HTTP client that goes with it."""
-
-    def __init__(self, client: httpx2.AsyncClient, transport: Any) -> None:  # noqa: ANN401  the SDK's, unnamed
-        self._client = client
-        self._transport = transport
-
-    async def __aenter__(self) -> Any:  # noqa: ANN401  the SDK's pair of streams
-        await self._client.__aenter__()
-        return await self._transport.__aenter__()
-
-    async def __aexit__(self, *details: object) -> bool | None:
-        try:
-            return bool(await self._transport.__aexit__(*details))
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._client.aclose()
-
-
 class HttpOpener(Opener):
     """Reaches a server by its URL."""
 
     can_reopen = True
 
-    def __init__(self, target: Target, headers: dict[str, str], context: ssl.SSLContext) -> None:
+    def __init__(self, target: Target, headers: dict[str, str], clients: HttpClients) -> None:
         super().__init__(target.name, str(target), connect_timeout=target.connect_timeout, timeout=target.timeout)
         self._target = target
         if not target.value.startswith(("http://", "https://")):
             msg = f"connection {target.name!r}: url must begin with http:// or https://, got {target.value!r}"
             raise ConfigError(msg)
         self._headers = headers
-        self._context = context
+        self._clients = clients
 
     @classmethod
     def at(cls, name: str, url: str, *, connect_timeout: float, timeout: float) -> Self:
@@ -193,11 +170,11 @@ class HttpOpener(Opener):
             timeout: Seconds that one request may take.
         """
         options = {"url": url, "connect_timeout": connect_timeout, "timeout": timeout}
-        return cls(read_target(EnvRef(name, "mcp", options)), {}, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return cls(read_target(EnvRef(name, "mcp", options)), {}, HttpClients(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)))
 
     def open(self) -> HttpLink:
-        """Make the HTTP client and its transport."""
-        return HttpLink(self._target, self._headers, self._context)
+        """Make the transport; entering it takes an HTTP client."""
+        return HttpLink(self._target, self._headers, self._clients)
 
     def failure(self, link: Link, error: Exception | None) -> HudError:
         """Say what failed; refused credentials are not worth another attempt."""

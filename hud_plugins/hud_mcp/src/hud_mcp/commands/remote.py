@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hud_core.errors import BackendError, ConfigError
 from hud_core.model.task import EnvRef
 from hud_mcp.client.connection import Connection
+from hud_mcp.client.lending import HttpClients
 from hud_mcp.client.opening import HttpOpener, ObjectOpener, StdioOpener
 from hud_mcp.client.options import environment_of, headers_of, read_target
 from hud_mcp.wire import EPISODE, HARNESS, HARNESS_VARIABLE
@@ -69,7 +70,7 @@ async def connected(name: str, options: dict[str, Any]) -> AsyncIterator[Connect
 def _opener(name: str, options: dict[str, Any]) -> Opener:
     target = read_target(EnvRef(name, "mcp", options))
     if target.kind == "url":
-        return HttpOpener(target, headers_of(target), ssl.create_default_context())
+        return HttpOpener(target, headers_of(target), HttpClients(ssl.create_default_context()))
     if target.kind == "object":
         from hud_mcp.client.objects import server_of
 
