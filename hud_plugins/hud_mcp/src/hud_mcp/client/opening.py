@@ -12,7 +12,7 @@ from hud_core.errors import BackendError, ConfigError, HudError, describe
 from hud_core.model.task import EnvRef
 from hud_core.trace import log_line
 from hud_mcp.client.lending import HttpClients
-from hud_mcp.client.options import MAX_MESSAGE, read_target
+from hud_mcp.client.options import MAX_MESSAGE, expand, read_target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -154,7 +154,7 @@ class HttpOpener(Opener):
         super().__init__(target.name, str(target), connect_timeout=target.connect_timeout, timeout=target.timeout)
         self._target = target
         if not target.value.startswith(("http://", "https://")):
-            msg = f"connection {target.name!r}: url must begin with http:// or https://, got {target.value!r}"
+            msg = f"connection {target.name!r}: url must begin with http:// or https://, got {target.shown!r}"
             raise ConfigError(msg)
         self._headers = headers
         self._clients = clients
@@ -255,7 +255,9 @@ class StdioOpener(PeerOpener):
         if not isinstance(args, list | tuple):
             msg = f"connection {target.name!r}: args must be a list, got {args!r}"
             raise ConfigError(msg)
-        self._command = [target.value, *map(str, args)]
+        self._program = target.shown
+        self._shown = " ".join([target.shown, *map(str, args)])
+        self._command = [target.value, *(expand(str(arg)) for arg in args)]
         self._cwd = target.options.get("cwd")
         self._env = env
 
@@ -263,16 +265,18 @@ class StdioOpener(PeerOpener):
         from hud_mcp.client.process import ProcessPeer
 
         env, self._env = self._env, {}  # the harness's capability is in it, and nobody needs it again
-        return ProcessPeer(self._command, env=env, cwd=self._cwd and str(self._cwd))
+        return ProcessPeer(self._command, env=env, cwd=self._cwd and expand(str(self._cwd)))
 
     def failure(self, link: Link, error: Exception | None) -> HudError:
         """Say what failed; a command that is not there will not be there the next time."""
         if isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError):
-            return ConfigError(f"{self}: cannot start {self._command[0]!r}: {error.strerror}: {error.filename}")
+            shown = self._program
+            missing = shown if error.filename == self._command[0] else error.filename  # the folder, where it is that
+            return ConfigError(f"{self}: cannot start {shown!r}: {error.strerror}: {missing}")
         return super().failure(link, error)
 
     def _reason(self, error: Exception | None) -> str:
-        return f"tried {' '.join(self._command)!r} over stdio; {super()._reason(error)}"
+        return f"tried {self._shown!r} over stdio; {super()._reason(error)}"
 
 
 # --- in this process --------------------------------------------------------------------------------------------------

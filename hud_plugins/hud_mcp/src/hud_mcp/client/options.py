@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from hud_core import templates
 from hud_core.errors import ConfigError, closest
-from hud_core.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +32,6 @@ IGNORED = frozenset({"type", "transport", "disabled", "description"})
 MAX_MESSAGE = 256 << 20
 """Bytes of one message from a server; one that sends more, or never ends a message, is broken."""
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
-
 
 @frozen(kw_only=True)
 class Target:
@@ -42,8 +39,10 @@ class Target:
 
     name: str
     kind: str
-    value: Any
+    value: Any = field(repr=False)
     """The URL, command or object."""
+    shown: str
+    """What messages say of `value`: templates as they were written, for their values may be secret."""
     options: dict[str, Any] = field(repr=False)
     """The other options; headers and variables may hold secrets."""
     connect_timeout: float
@@ -52,7 +51,7 @@ class Target:
     """Seconds that one request may take."""
 
     def __str__(self) -> str:
-        shown = f" at {self.value}" if self.kind == "url" else f" ({self.value})" if self.kind == "command" else ""
+        shown = f" at {self.shown}" if self.kind == "url" else f" ({self.shown})" if self.kind == "command" else ""
         return f"MCP server {self.name!r}{shown}"
 
 
@@ -76,6 +75,7 @@ def read_target(ref: EnvRef) -> Target:
         name=ref.name,
         kind=kind,
         value=expand(options[kind]) if kind in ("url", "command") else options[kind],
+        shown=options[kind] if kind in ("url", "command") else "",
         options=options,
         connect_timeout=_seconds(ref.name, options, "connect_timeout", 60.0 if slow else 10.0),
         timeout=_seconds(ref.name, options, "timeout", 600.0),
@@ -131,12 +131,4 @@ def expand(text: Any) -> str:  # noqa: ANN401  the value of an option, which is 
     if not isinstance(text, str):
         msg = f"a connection's url and command must be text, got {text!r}"
         raise ConfigError(msg)
-    return _VARIABLE.sub(_value, text)
-
-
-def _value(match: re.Match[str]) -> str:
-    found = settings.lookup(match[1])
-    if found is None and match[2] is None:
-        msg = f"the connection needs the environment variable {match[1]}; set it, or put it into ./.env"
-        raise ConfigError(msg)
-    return found if found is not None else match[2]
+    return templates.expand(text, "the connection")
