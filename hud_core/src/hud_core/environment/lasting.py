@@ -81,6 +81,10 @@ class LastingSession(Session):
         msg = f"{self._what} is shared, and has nothing to grade"
         raise BackendError(msg)
 
+    async def describe_scenarios(self) -> Sequence[ListedPrompt]:
+        """Describe the scenarios of whichever connection is open."""
+        return await self.ask(lambda session: session.describe_scenarios(), is_repeatable=True)
+
     # --- the task that holds it ---------------------------------------------------------------------------------------
 
     async def live(self, opened: Callable[[], None]) -> None:

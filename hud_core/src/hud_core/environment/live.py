@@ -14,6 +14,7 @@ from hud_core.environment.tools import LocalTools, current_tools
 from hud_core.environment.values import NoScoreError, evaluation_from, prompt_from
 from hud_core.errors import ConfigError, GraderError, RolloutError, SetupError, closest, describe
 from hud_core.model.evaluation import AgentAnswer, Evaluation
+from hud_core.model.publications import ListedPrompt, PromptArgument
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -75,6 +76,19 @@ class LiveSession(Session):
     async def list_scenarios(self) -> list[str]:
         """List the environment's scenarios."""
         return [f"{self._environment.name}:{name}" for name in self._environment.scenarios]
+
+    async def describe_scenarios(self) -> list[ListedPrompt]:
+        """Describe the environment's scenarios, with the types of their parameters where they have a plain one."""
+        return [_described(self._environment.name, handle) for handle in self._environment.scenarios.values()]
+
+    async def connected_scenarios(self) -> list[ListedPrompt]:
+        """Describe the scenarios of the environment's connections, which `setup` runs there.
+
+        Raises:
+            BackendError: A connection is lost.
+            ConfigError: Nobody opened the connections.
+        """
+        return [one for session in self._offered_by().values() for one in await session.describe_scenarios()]
 
     async def setup(self, scenario: str, args: Mapping[str, Any]) -> Prompt:
         """Run a scenario up to its first yield.
@@ -191,6 +205,20 @@ class LiveSession(Session):
         if self._joined is None:
             raise ConfigError(_unopened(self._environment))
         return self._joined
+
+
+def _described(environment: str, handle: ScenarioHandle[...]) -> ListedPrompt:
+    schemas = handle.signature.schema["properties"]
+    parameters = handle.signature.parameters.values()
+    return ListedPrompt(
+        name=f"{environment}:{handle.name}",
+        description=handle.description,
+        arguments=tuple(
+            PromptArgument(name=p.name, description=schemas[p.name].get("description", ""), required=p.is_required)
+            for p in parameters
+        ),
+        meta={"arguments": [{"name": p.name, "type": schemas[p.name].get("type", "json")} for p in parameters]},
+    )
 
 
 def _raise_others(group: BaseExceptionGroup[BaseException]) -> None:

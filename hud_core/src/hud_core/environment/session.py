@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import evolve
 
 from hud_core.errors import ConfigError
+from hud_core.model.publications import ListedPrompt
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 if TYPE_CHECKING:
@@ -81,6 +82,14 @@ class Session(ABC):
     async def list_scenarios(self) -> Sequence[str] | None:
         """List the scenarios that can be set up, as ``environment:scenario``; None when the session cannot tell."""
         return None
+
+    async def describe_scenarios(self) -> Sequence[ListedPrompt]:
+        """Describe the scenarios that can be set up; by their names alone where the session knows no more.
+
+        Raises:
+            BackendError: The environment is lost.
+        """
+        return [ListedPrompt(name=name) for name in await self.list_scenarios() or ()]
 
     async def list_tools(self) -> Sequence[Tool]:
         """List the session's tools."""

@@ -17,7 +17,7 @@ from hud_core.environment.values import evaluation_from
 from hud_core.errors import ArgumentError, BackendError, GraderError, HudError, SetupError, closest
 from hud_mcp import wire
 from hud_mcp.client.connection import Connection, text_of
-from hud_mcp.client.convert import RESULT, arguments_to, prompt_from, result_from
+from hud_mcp.client.convert import RESULT, arguments_to, listed_prompt, prompt_from, result_from
 from hud_mcp.client.described import described
 from hud_mcp.client.lists import everything
 from hud_mcp.client.tools import MCPTools
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer, Evaluation
+    from hud_core.model.publications import ListedPrompt
     from hud_core.model.tools import ToolResult
 
 CLOSE_SECONDS = 10.0
@@ -121,11 +122,15 @@ class MCPSession(Session):
 
     async def list_scenarios(self) -> list[str]:
         """List the server's scenarios: its prompts with a ``:`` in their names."""
+        return [scenario.name for scenario in await self.describe_scenarios()]
+
+    async def describe_scenarios(self) -> list[ListedPrompt]:
+        """Describe the server's scenarios."""
         try:
             prompts = await self._connection.ask(lambda client: everything(client, "prompts", meta=self._meta()))
         except MCPError:  # it says that it has prompts, and has none
             return []
-        return [prompt.name for prompt in prompts if ":" in prompt.name]
+        return [listed_prompt(prompt) for prompt in prompts if ":" in prompt.name]
 
     async def describe(self) -> dict[str, Any]:
         """Ask the server for all that it offers.

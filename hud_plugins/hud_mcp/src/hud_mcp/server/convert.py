@@ -198,6 +198,16 @@ def scenario_resource(environment: str, handle: ScenarioHandle[...]) -> types.Re
     )
 
 
+def listed_scenario_resource(scenario: ListedPrompt) -> types.Resource:
+    """Describe a connection's scenario as the resource that grades it."""
+    return types.Resource(
+        uri=scenario.name,
+        name=scenario.name.rpartition(":")[2],
+        description=scenario.description.replace("[Setup]", "[Evaluate]", 1),
+        mime_type="application/json",
+    )
+
+
 def evaluation_data(evaluation: Evaluation) -> dict[str, Any]:
     """Give an evaluation as the JSON object that the wire has."""
     data: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Prompts and resources of connected servers, passed on to a server's clients."""
+"""Prompts, resources and scenarios of connected servers, passed on to a server's clients."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
+import msgspec
 
 from hud_core.environment.publications import UnknownPublicationError, nothing
 from hud_mcp.server.convert import mcp_contents, mcp_listed, mcp_messages, mcp_prompt
 from hud_mcp.server.published import Published, published
-from hud_mcp.server.requests import Used
+from hud_mcp.server.requests import Used, edition_of, handle_of, owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mcp.server.context import ServerRequestContext
 
     from hud_core.environment.publications import Publications
+    from hud_core.model.publications import ListedPrompt
     from hud_mcp.server.run import ServerRun
 
     Context = ServerRequestContext[ServerRun, Any]
@@ -58,6 +60,42 @@ async def has_connected(ctx: Context, ref: types.PromptReference | types.Resourc
     if isinstance(ref, types.PromptReference):
         return ref.name in [prompt.name for prompt in await connected_prompts(ctx)]
     return ref.uri in [getattr(one, "uri_template", None) for one in await connected_resources(ctx)]
+
+
+async def connected_scenarios(ctx: Context) -> list[ListedPrompt]:
+    """Describe the scenarios of the connections, which run there."""
+    edition = edition_of(ctx)
+    if not edition.environment.connections:
+        return []
+    with edition.used():
+        return await edition.session.connected_scenarios()
+
+
+async def connected_scenario(ctx: Context, name: str) -> ListedPrompt | None:
+    """Find a scenario of a connection by its name; None where none has it."""
+    return next((one for one in await connected_scenarios(ctx) if one.name == name), None)
+
+
+async def is_connected_scenario(ctx: Context, name: str) -> bool:
+    """Whether a connection has a scenario, or had it when the client's episode of it began."""
+    episode = ctx.lifespan_context.episodes.find(handle_of(ctx), owner_of(ctx))
+    if episode is not None and episode.scenario == name:
+        return True
+    return await connected_scenario(ctx, name) is not None
+
+
+def read_texts(scenario: ListedPrompt, given: Mapping[str, str]) -> dict[str, Any]:
+    """Read the arguments of a connection's scenario, which are text, as JSON where its parameter takes no text."""
+    described = scenario.meta.get("arguments")
+    kinds = {one.get("name"): one.get("type") for one in described or () if isinstance(one, dict)}
+    return {name: text if kinds.get(name) in ("string", None) else _json(text) for name, text in given.items()}
+
+
+def _json(text: str) -> Any:  # noqa: ANN401  JSON data
+    try:
+        return msgspec.json.decode(text)
+    except ValueError:
+        return text  # its server says what is wrong with it
 
 
 @contextmanager

@@ -110,10 +110,16 @@ def episode_of(ctx: Context, scenario: str) -> Episode:
             f"setup returned in _meta[{wire.EPISODE!r}]"
         )
         raise ConfigError(msg)
-    if scenario.rpartition(":")[2] != episode.scenario:
+    if scenario.rpartition(":")[2] != episode.scenario.rpartition(":")[2]:
         msg = f"the episode that is open is of scenario {episode.scenario!r}, not of {scenario!r}"
         raise ConfigError(msg)
     return episode
+
+
+def whole_arguments(ctx: Context) -> dict[str, Any] | None:
+    """Give a scenario's arguments as JSON data, where the client is a harness of ours; None where they are text."""
+    whole = (ctx.meta or {}).get(wire.ARGUMENTS)
+    return whole if isinstance(whole, dict) else None
 
 
 def answer_of(ctx: Context, given: Any) -> Answer:  # noqa: ANN401  JSON data

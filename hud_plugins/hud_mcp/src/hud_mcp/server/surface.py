@@ -24,7 +24,9 @@ from hud_mcp.server.asking import LEVEL, Caller
 from hud_mcp.server.completion import complete
 from hud_mcp.server.convert import (
     evaluation_data,
+    listed_scenario_resource,
     mcp_messages,
+    mcp_prompt,
     mcp_result,
     mcp_tool,
     option_meta,
@@ -39,7 +41,11 @@ from hud_mcp.server.passing import (
     connected_prompts,
     connected_resource,
     connected_resources,
+    connected_scenario,
+    connected_scenarios,
     has_connected,
+    is_connected_scenario,
+    read_texts,
 )
 from hud_mcp.server.published import published
 from hud_mcp.server.refusals import UnknownResourceError, refusal, telling, told
@@ -53,6 +59,7 @@ from hud_mcp.server.requests import (
     episode_of,
     handle_of,
     owner_of,
+    whole_arguments,
 )
 from hud_mcp.server.run import ServerRun
 
@@ -226,6 +233,7 @@ class Surface:
         prompts = [prompt.describe() for prompt in published(environment).prompts.values()]
         if self._is_harness(ctx):
             prompts += [scenario_prompt(environment.name, handle) for handle in environment.scenarios.values()]
+            prompts += [mcp_prompt(one) for one in await connected_scenarios(ctx)]
         return types.ListPromptsResult(prompts=prompts + await connected_prompts(ctx))
 
     async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
@@ -237,32 +245,34 @@ class Surface:
             with edition.used(), told(f"prompt {params.name!r}"):
                 prompt = await found.get(dict(arguments))
             return types.GetPromptResult(description=found.description, messages=mcp_messages(prompt))
-        handle = self._scenario(ctx, params.name)
-        if handle is None:
-            if (given := await connected_prompt(ctx, params.name, arguments)) is not None:
-                return given
-            raise ConfigError(
-                _unknown("prompt", params.name, [p.name for p in (await self.list_prompts(ctx, None)).prompts])
-            )
-        return await self._set_up(ctx, handle, arguments)
+        handle, whole = self._scenario(ctx, params.name), whole_arguments(ctx)
+        if handle is not None:
+            data = read_arguments(handle.signature, arguments) if whole is None else whole
+            return await self._set_up(ctx, handle.name, handle.description, data, option_meta(handle))
+        if self._is_harness(ctx) and (elsewhere := await connected_scenario(ctx, params.name)) is not None:
+            data = read_texts(elsewhere, arguments) if whole is None else whole
+            return await self._set_up(ctx, elsewhere.name, elsewhere.description, data, {})
+        if (given := await connected_prompt(ctx, params.name, arguments)) is not None:
+            return given
+        raise ConfigError(
+            _unknown("prompt", params.name, [p.name for p in (await self.list_prompts(ctx, None)).prompts])
+        )
 
     async def _set_up(
-        self, ctx: Context, handle: ScenarioHandle[...], arguments: dict[str, str]
+        self, ctx: Context, scenario: str, description: str, data: Mapping[str, Any], shown: Mapping[str, Any]
     ) -> types.GetPromptResult:
         run, owner = ctx.lifespan_context, owner_of(ctx)
         if owner is not None and not any(key.startswith("hud/") for key in ctx.meta or {}):
             run.episodes.end_owner(owner)  # a client that knows no handles has one episode at a time
-        episode = Episode(run.edition, handle.name, owner, run.store)
-        whole = (ctx.meta or {}).get(wire.ARGUMENTS)
-        data = whole if isinstance(whole, dict) else read_arguments(handle.signature, arguments)
-        with told(f"setup of scenario {handle.name!r}", place=True):
+        episode = Episode(run.edition, scenario, owner, run.store)
+        with told(f"setup of scenario {scenario!r}", place=True):
             prompt = await run.episodes.open(episode, data)
-        meta = {wire.EPISODE: episode.handle, **option_meta(handle), **prompt_meta(prompt)}
-        if prompt.setup_output and isinstance(whole, dict):
+        meta = {wire.EPISODE: episode.handle, **shown, **prompt_meta(prompt)}
+        if prompt.setup_output and whole_arguments(ctx) is not None:
             meta[wire.SETUP_OUTPUT] = [wire_block(block) for block in prompt.setup_output]
         if ctx.request is not None:
             meta[wire.AGENT] = episode.token
-        return types.GetPromptResult(description=handle.description, messages=mcp_messages(prompt), _meta=meta)
+        return types.GetPromptResult(description=description, messages=mcp_messages(prompt), _meta=meta)
 
     def _submit(self, ctx: Context, call: ToolCall) -> types.CallToolResult:
         episode = episode_of(ctx, str(call.arguments.get("scenario", "")))
@@ -273,10 +283,10 @@ class Surface:
             episode.answer = answer_of(ctx, call.arguments.get("answer"))
         return types.CallToolResult(content=[types.TextContent(text="answer received")])
 
-    async def _grade(self, ctx: Context, handle: ScenarioHandle[...], uri: str) -> types.ReadResourceResult:
-        episode, episodes = episode_of(ctx, handle.name), ctx.lifespan_context.episodes
+    async def _grade(self, ctx: Context, scenario: str, uri: str) -> types.ReadResourceResult:
+        episode, episodes = episode_of(ctx, scenario), ctx.lifespan_context.episodes
         try:
-            with episode, told(f"grading of scenario {handle.name!r}", place=True):
+            with episode, told(f"grading of scenario {scenario!r}", place=True):
                 evaluation = await episode.grade()
         except Exception:
             episodes.end(episode)
@@ -301,6 +311,7 @@ class Surface:
         ]
         if self._is_harness(ctx):
             resources += [scenario_resource(environment.name, handle) for handle in environment.scenarios.values()]
+            resources += [listed_scenario_resource(one) for one in await connected_scenarios(ctx)]
         resources += [one for one in await connected_resources(ctx) if isinstance(one, types.Resource)]
         return types.ListResourcesResult(resources=resources)
 
@@ -326,12 +337,14 @@ class Surface:
             with edition.used(), told(f"resource {params.uri!r}"):
                 return await resource.read(params.uri, arguments)
         handle = self._scenario(ctx, params.uri)
-        if handle is None:
-            if (given := await connected_resource(ctx, params.uri)) is not None:
-                return given
-            uris = [resource.uri for resource in (await self.list_resources(ctx, None)).resources]
-            raise UnknownResourceError(_unknown("resource", params.uri, uris), params.uri)
-        return await self._grade(ctx, handle, params.uri)
+        if handle is not None:
+            return await self._grade(ctx, handle.name, params.uri)
+        if self._is_harness(ctx) and await is_connected_scenario(ctx, params.uri):
+            return await self._grade(ctx, params.uri, params.uri)
+        if (given := await connected_resource(ctx, params.uri)) is not None:
+            return given
+        uris = [resource.uri for resource in (await self.list_resources(ctx, None)).resources]
+        raise UnknownResourceError(_unknown("resource", params.uri, uris), params.uri)
 
     async def listen(
         self, ctx: Context, params: types.SubscriptionsListenRequestParams
