@@ -129,10 +129,11 @@ def free_port() -> int:
         return port
 
 
-def hud(project: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def hud(project: Path, *words: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hud", *words]
+    env = environ() | variables
     return subprocess.run(
-        command, cwd=project, env=environ(), input=stdin, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=project, env=env, input=stdin, capture_output=True, text=True, check=False, timeout=60
     )
 
 
@@ -291,9 +292,26 @@ def test_what_cannot_be_served(project: Path, words: list[str], says: str) -> No
 
 def test_a_folder_for_docker_says_what_serves_it(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM python:3.11-slim\n", "utf-8")
-    done = hud(tmp_path, "dev")
+    done = hud(tmp_path, "dev", HUD_DISABLE_PLUGINS="hud-docker")
     assert done.returncode == 2
     assert "needs hud-docker (pip install hud-docker)" in done.stderr
+
+
+def test_without_hud_docker_a_dockerfile_is_left_alone_and_that_is_said(project: Path) -> None:
+    (project / "Dockerfile").write_text("FROM python:3.11-slim\n", "utf-8")
+    done = hud(project, "dev", "env", "-p", "0", "--interactive", stdin="quit\n", HUD_DISABLE_PLUGINS="hud-docker")
+    assert done.returncode == 0
+    assert "the Dockerfile here is not used; what runs in a container needs hud-docker" in done.stderr
+
+
+def test_a_container_that_cannot_be_is_refused(project: Path) -> None:
+    done = hud(project, "dev", "--docker")
+    assert done.returncode == 2
+    assert "--docker: no Dockerfile in" in done.stderr
+    (project / "Dockerfile").write_text("FROM python:3.11-slim\n", "utf-8")
+    done = hud(project, "dev", "--docker", HUD_DISABLE_PLUGINS="hud-docker")
+    assert done.returncode == 2
+    assert "no backend 'docker' is installed; pip install hud-docker" in done.stderr
 
 
 def test_beyond_this_machine_there_is_a_token(dev: Callable[..., Dev], project: Path) -> None:

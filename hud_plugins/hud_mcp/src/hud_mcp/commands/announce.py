@@ -13,12 +13,16 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from hud_core.errors import describe
+from hud_core.model.events import LogLine
+from hud_core.trace import Recorder
 from hud_mcp.commands.console import emit, say
 from hud_mcp.commands.dev import DEFAULT_PORT
 from hud_mcp.project.mistakes import account_of, whole_account_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hud_core.model.events import Event
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -135,9 +139,23 @@ class Voice:
         lines = whole_account_of(error) if self._is_verbose else account_of(error)
         say("\n  ".join([f"{what} failed: {describe(error)}", *lines]))
 
-    def failed(self, text: str) -> None:
-        """Say why what was saved is not served."""
+    def failed(self, text: str, *, serves_on: bool = True) -> None:
+        """Say why what was saved is not served, or why nothing is."""
         if self._stream is not None:
             self._event("failed", error=text)
         else:
-            say(f"error: {text}\n  still serving what was there before")
+            say(f"error: {text}" + ("\n  still serving what was there before" if serves_on else ""))
+
+    def recorder(self) -> Recorder:
+        """Make a recorder that says each line of log at once, and keeps nothing: what connected servers write."""
+        recorder = Recorder("hud dev")
+        recorder.add = self._logged
+        return recorder
+
+    def _logged(self, event: Event) -> None:
+        if not isinstance(event, LogLine):
+            return
+        if self._stream is not None:
+            self._event("log", source=event.source, text=event.text)
+        else:
+            say(f"{event.source} | {event.text}" if event.source else event.text)

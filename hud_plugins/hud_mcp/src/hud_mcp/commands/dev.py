@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hud_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    import argparse
+from hud_mcp.project.dockerfiles import NEEDED, has_dockerfile
 
 DEFAULT_PORT = 8765
 
@@ -22,6 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-p", "--port", type=int, metavar="N", help=f"the port (default: {DEFAULT_PORT}, or the next one free)")
     add("--host", default="127.0.0.1", metavar="HOST", help="the address to listen at (default: 127.0.0.1)")
     add("--token", metavar="TOKEN", help="what clients must present; made up when the host is not this machine alone")
+    add(
+        "--docker",
+        action=argparse.BooleanOptionalAction,
+        help="build the folder's image and serve a container of it (default: where the folder has a Dockerfile)",
+    )
     add("--inspector", action="store_true", help="run the MCP Inspector beside the server (needs Node.js)")
     add("--interactive", action="store_true", help="call tools from this terminal while it serves")
     add("--keep-state", action="store_true", help="keep globals that are plain data when a module is loaded again")
@@ -39,13 +42,40 @@ def run(arguments: argparse.Namespace) -> int:
 
     _check(arguments)
     folder = Path.cwd()
+    is_container = _is_container(arguments, folder)
+    if is_container and arguments.module is None:
+        from hud_mcp.commands.serving import serve_container
+
+        return serve_container(arguments, folder)
     try:
         target = find_target(arguments.module, folder)
     except ConfigError as error:
         return _play(arguments, folder, error)
-    from hud_mcp.commands.serving import serve
+    from hud_mcp.commands.serving import serve, serve_container
 
+    if is_container:
+        return serve_container(arguments, folder)
+    if arguments.docker is None and has_dockerfile(folder):
+        from hud_mcp.commands.console import say
+
+        say(f"the Dockerfile here is not used; {NEEDED}")
     return serve(arguments, target)
+
+
+def _is_container(arguments: argparse.Namespace, folder: Path) -> bool:
+    """Whether the environment runs in a container: where that was asked for, or there is a Dockerfile.
+
+    Raises:
+        ConfigError: A container was asked for, and there is no Dockerfile.
+    """
+    if arguments.docker is False:
+        return False
+    if not has_dockerfile(folder):
+        if arguments.docker:
+            msg = f"--docker: no Dockerfile in {folder}; `hud init` writes one, or leave --docker out"
+            raise ConfigError(msg)
+        return False
+    return arguments.docker or "docker" in arguments.kernel.backends
 
 
 def _check(arguments: argparse.Namespace) -> None:

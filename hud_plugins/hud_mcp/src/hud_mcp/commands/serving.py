@@ -10,18 +10,19 @@ import time
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 import anyio
-import anyio.to_thread
 
-from hud_core.errors import ConfigError, describe
+from hud_core.errors import ConfigError, HudError, describe
 from hud_core.failures import current_listener, place_of
+from hud_core.trace import current_recorder
 from hud_mcp.commands.announce import LOOPBACK, Address, Voice, stdio_introduction
 from hud_mcp.commands.console import say, stdout_is_talk
 from hud_mcp.commands.dev import DEFAULT_PORT
 from hud_mcp.commands.ports import free_port
 from hud_mcp.project.reload import Project
+from hud_mcp.project.source import Containers, Modules
 from hud_mcp.project.watching import watch
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from hud_core.environment.environment import Environment
+    from hud_mcp.project.source import Develops, Source
     from hud_mcp.project.targets import Target
     from hud_mcp.server import EnvironmentServer
 
@@ -39,25 +41,54 @@ UNNAMED = "environment"
 
 
 def serve(arguments: argparse.Namespace, target: Target) -> int:
-    """Serve until stopped, and give the exit code.
+    """Serve Python modules until stopped, and give the exit code.
 
     Raises:
         ConfigError: The environment cannot be imported, a path to watch does not exist, or the port is in use.
     """
+    watched = _watched(arguments)
+    folders = [path if path.is_dir() else path.parent for path in watched]
+    project = Project(target, folders, keep_state=arguments.keep_state)
+    with project.importable():
+        return _run(arguments, Modules(project), watched)
+
+
+def serve_container(arguments: argparse.Namespace, folder: Path) -> int:
+    """Build a folder's image and serve a container of it until stopped, and give the exit code.
+
+    Raises:
+        ConfigError: The image cannot be built, a path to watch does not exist, or the port is in use.
+        UnknownProviderError: No installed plugin runs containers.
+    """
+    watched = _watched(arguments)
+    if arguments.keep_state:
+        msg = (
+            "--keep-state is for modules that are imported here, and not for a container; leave it out, or --no-docker"
+        )
+        raise ConfigError(msg)
+    backend = cast("Develops", arguments.kernel.backends.create("docker"))
+    workshop = backend.develop(folder, module=arguments.module, say=say)
+    return _run(arguments, Containers(workshop, folder), watched)
+
+
+def _watched(arguments: argparse.Namespace) -> list[Path]:
+    """See that everything is there that was asked for."""
+    if arguments.inspector:
+        from hud_mcp.commands.inspector import find_npx
+
+        find_npx()
     watched = [Path(path) for path in arguments.watch]
     for path in watched:
         if not path.exists():
             msg = f"--watch {path}: no such file or folder"
             raise ConfigError(msg)
-    if arguments.inspector:
-        from hud_mcp.commands.inspector import find_npx
+    return watched
 
-        find_npx()
-    folders = [path if path.is_dir() else path.parent for path in watched]
-    project = Project(target, folders, keep_state=arguments.keep_state)
-    with project.importable(), stdout_is_talk() if not arguments.stdio else nullcontext() as stdout:
+
+def _run(arguments: argparse.Namespace, source: Source, watched: list[Path]) -> int:
+    with stdout_is_talk() if not arguments.stdio else nullcontext() as stdout:
         try:
-            anyio.run(partial(_serve, arguments, project, watched, stdout))
+            anyio.run(partial(_serve, arguments, source, watched, stdout))
         except ExceptionGroup as group:
             raise _first(group) from None  # one task's error; what else went on was only cancelled
         _leave_when_interrupted()
@@ -69,13 +100,15 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
     return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
-async def _serve(arguments: argparse.Namespace, project: Project, watched: list[Path], stdout: TextIO | None) -> None:
+async def _serve(arguments: argparse.Namespace, source: Source, watched: list[Path], stdout: TextIO | None) -> None:
     from hud_mcp.server import EnvironmentServer
 
-    with stdout_is_talk() if arguments.stdio else nullcontext():
-        environment = await anyio.to_thread.run_sync(project.load)
+    environment = await _loaded(arguments, source)
+    if environment is None:
+        return
     voice = Voice(stdout if arguments.json else None, is_verbose=arguments.verbose)
     current_listener.set(voice.raised)  # for every task that begins from here on: all that serve
+    current_recorder.set(voice.recorder())
     address = None
     if arguments.stdio:
         server = EnvironmentServer(environment)
@@ -84,17 +117,48 @@ async def _serve(arguments: argparse.Namespace, project: Project, watched: list[
         address = _address(arguments, environment, voice)
         server = EnvironmentServer(environment, token=address.token)
         work = partial(server.serve_http, host=address.host, port=address.port)
-    reloader = Reloader(project, server, watched, voice)
+    reloader = Reloader(source, server, watched, voice)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         if arguments.stdio and sys.stdin.isatty():
-            say(stdio_introduction(_shown(environment), str(project.target)))
+            say(stdio_introduction(_shown(environment), source.name))
         async with anyio.create_task_group() as group:
             group.start_soon(_until_stopped, signals, group.cancel_scope)
             group.start_soon(watch, reloader.paths, reloader.saved)
+            if source.starts_early:
+                group.start_soon(_start, server, voice)
             if address is not None:
                 group.start_soon(_accompany, arguments, address, watched, voice, group.cancel_scope)
             await work()
             group.cancel_scope.cancel()
+
+
+async def _loaded(arguments: argparse.Namespace, source: Source) -> Environment | None:
+    """Make the environment; None where that was interrupted, which a build may be at any time."""
+    loaded: Environment | None = None
+
+    async def load() -> None:
+        nonlocal loaded
+        loaded = await source.load()
+        group.cancel_scope.cancel()
+
+    with (
+        stdout_is_talk() if arguments.stdio else nullcontext(),
+        anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) if source.starts_early else nullcontext() as signals,
+    ):
+        if signals is None:  # an import in a thread cannot be stopped: Python's own Ctrl-C ends it with the process
+            return await source.load()
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_stopped, signals, group.cancel_scope)
+            await load()
+    return loaded
+
+
+async def _start(server: EnvironmentServer, voice: Voice) -> None:
+    """Start what is served, once the transport is there to serve it."""
+    try:
+        await server.start()
+    except HudError as error:
+        voice.failed(describe(error), serves_on=False)
 
 
 async def _accompany(
@@ -136,14 +200,14 @@ class Reloader:
     """Replaces a server's environment when files of the project are saved.
 
     Args:
-        project: Imports the environment.
+        source: Makes the environment.
         server: Serves it.
         watched: What to watch; the files of the imported modules when there is nothing.
         voice: Says what happens.
     """
 
-    def __init__(self, project: Project, server: EnvironmentServer, watched: list[Path], voice: Voice) -> None:
-        self._project = project
+    def __init__(self, source: Source, server: EnvironmentServer, watched: list[Path], voice: Voice) -> None:
+        self._source = source
         self._server = server
         self._watched = watched
         self._voice = voice
@@ -153,25 +217,23 @@ class Reloader:
 
     def paths(self) -> Iterable[Path]:
         """Give what to watch."""
-        return self._watched or self._project.files
+        return self._watched or self._source.files
 
     async def saved(self, files: set[Path]) -> None:
-        """Import again what changed, and serve it; keep serving what there is when that fails."""
+        """Load again what changed, and serve it; keep serving what there is when that fails."""
         began = time.perf_counter()
-        # Nobody knows which module reads a data file, or looks for modules itself: then all of them are imported again.
-        everything = bool(files - self._project.files) or (self._is_behind and bool(files))
         try:
-            found = await anyio.to_thread.run_sync(partial(self._project.reload, everything=everything))
-            if found is not None:
+            found = await self._source.reload(files, is_behind=self._is_behind)
+            if found is not None and found.environment is not None:
                 self._is_behind = True
-                await self._server.replace(found[0])
+                await self._server.replace(found.environment)
                 self._is_behind = False
         except Exception as error:  # noqa: BLE001  whatever the user's code does on import, the server goes on
             # What cannot be imported says so itself.
             self._fail(describe(error) + ("" if isinstance(error, ConfigError) else place_of(error)))
             return
         if found is not None:
-            self._voice.reloaded(found[1], time.perf_counter() - began)
+            self._voice.reloaded(found.names, time.perf_counter() - began)
         elif self._failure is not None:
             self._voice.reloaded([], time.perf_counter() - began)
         self._failure = None

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from hud_core.environment.environment import Environment
 from hud_core.errors import ConfigError, closest
+from hud_mcp.project.dockerfiles import NEEDED, has_dockerfile
 from hud_mcp.project.mistakes import shown
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ def _no_module(name: str, folder: Path) -> str:
 
 
 def _nothing(folder: Path) -> str:
-    if any((folder / name).is_file() for name in ("Dockerfile", "Dockerfile.hud")):
+    if has_dockerfile(folder):
         return (
-            f"no env.py and no __init__.py in {folder}, but a Dockerfile: what runs in a container needs hud-docker "
-            "(pip install hud-docker); to serve Python code of this folder, name its module, as in env:env"
+            f"no env.py and no __init__.py in {folder}, but a Dockerfile: {NEEDED}; "
+            "to serve Python code of this folder, name its module, as in env:env"
         )
     return f"no env.py and no __init__.py in {folder}; name the module that has the environment, as in env:env"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from hud_core import __version__
 from hud_core.errors import ConfigError
 from hud_mcp import wire
@@ -82,6 +84,7 @@ class EnvironmentServer:
         self._hosts = None if allowed_hosts is None else tuple(allowed_hosts)
         self.allowed_origins = tuple(allowed_origins)
         self._runs: set[ServerRun] = set()
+        self._serves = anyio.Event()
         surface = Surface(harness or os.environ.pop(wire.HARNESS_VARIABLE, None))
         self.lowlevel: Server[ServerRun] = surface.server(
             name or environment.name,
@@ -134,6 +137,19 @@ class EnvironmentServer:
         """
         return self._app(path, stateless=stateless, is_wide=False)
 
+    async def start(self) -> None:
+        """Initialise the environment and open its connections now, and not at the first request.
+
+        It waits until the server serves.
+
+        Raises:
+            SetupError: An initialize function failed. The first request tries again.
+            BackendError: A connection cannot be opened. The first request tries again.
+        """
+        await self._serves.wait()
+        for run in list(self._runs):
+            await run.edition.start()
+
     async def replace(self, environment: Environment) -> None:
         """Serve another environment from now on.
 
@@ -183,6 +199,7 @@ class EnvironmentServer:
                 self.environment, limit=self.max_sessions, ttl=self.episode_ttl, store=self.store
             ) as run:
                 self._runs.add(run)
+                self._serves.set()
                 try:
                     yield run
                 finally:
