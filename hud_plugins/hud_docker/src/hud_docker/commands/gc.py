@@ -97,7 +97,7 @@ def _text(swept: Sweep, sizes: dict[str, int], *, is_dry: bool) -> Iterator[str]
         yield from _table(["what", "name", "for", "why", "space"], rows)
         yield ""
     freed = _bytes(sum(sizes.get(it.id, 0) for it in things))
-    yield f"{_counted(things)} {'would be removed' if is_dry else 'removed'}" + (f", {freed} freed" if things else "")
+    yield f"{_counted(things)} {'would be removed' if is_dry else 'removed'}" + (f": {freed}" if things else "")
     for it in swept.failed:
         yield f"could not remove {it.sort} {it.name}: {it.problem}"
     for owner, reason in swept.waiting:
