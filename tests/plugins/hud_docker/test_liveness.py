@@ -142,9 +142,7 @@ STRANGER = f"{PLACES[0]}-1-1-0123456789ab"
     [
         pytest.param(Signs(beats=(1000.0 - LEASE,)), Verdict.ALIVE, id="the last moment"),
         pytest.param(Signs(beats=(999.0,), summons=(10.0,)), Verdict.ALIVE, id="it has answered"),
-        pytest.param(
-            Signs(beats=(500.0,), summons=(10.0,)), Verdict.SILENT, id="it answered then, and has to be asked"
-        ),
+        pytest.param(Signs(beats=(500.0,), summons=(10.0,)), Verdict.SILENT, id="it answered then, and is to be asked"),
         pytest.param(Signs(beats=(10.0,), summons=(950.0, 999.0)), Verdict.ASKED, id="it has time to answer"),
         pytest.param(Signs(beats=(10.0,), summons=(500.0, 999.0)), Verdict.DEAD, id="the first question counts"),
         pytest.param(Signs(summons=(500.0,)), Verdict.DEAD, id="no heartbeat at all"),
