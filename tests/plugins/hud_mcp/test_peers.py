@@ -68,19 +68,12 @@ class Program(Peer):
         return f"it stopped with {self.process.returncode}" if self.has_ended else ""
 
 
-class Heard(PeerOpener):
-    """An opener whose log lines go elsewhere."""
+def opener(peer, lines=None):
+    def log(text, **data):
+        lines.append(text)
 
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        self.lines = []
-
-    def log(self, text, **data):
-        self.lines.append(text)
-
-
-def opener(peer, **options):
-    return Heard("it", "container 'it'", lambda: peer, **{"connect_timeout": PATIENCE, "timeout": PATIENCE} | options)
+    options = {"log": log} if lines is not None else {}
+    return PeerOpener("it", "container 'it'", lambda: peer, connect_timeout=PATIENCE, timeout=PATIENCE, **options)
 
 
 @pytest.fixture
@@ -92,7 +85,8 @@ def folder(tmp_path):
 async def test_a_session_goes_over_what_a_plugin_brings(folder):
     command = (sys.executable, "-m", "hud", "dev", "env:env", "--stdio")
     peer = Program(*command, cwd=folder, **{HARNESS_VARIABLE: "secret"})
-    way = opener(peer)
+    lines = []
+    way = opener(peer, lines)
     with anyio.fail_after(PATIENCE):
         async with open_session("letters", way, capability="secret") as session:
             prompt = await session.setup("count", {"word": "fig"})
@@ -105,7 +99,7 @@ async def test_a_session_goes_over_what_a_plugin_brings(folder):
     assert offered["scenarios"][0]["name"] == "letters:count"
     assert offered["scenarios"][0]["arguments"] == [{"name": "word", "required": False}]
     assert peer.is_stopped
-    assert any("heard a" in line for line in way.lines)
+    assert any("heard a" in line for line in lines)
 
 
 async def test_how_a_peer_ended_and_what_it_wrote_is_in_the_error(tmp_path):

@@ -5,12 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hud_core.hookspecs import hookimpl
-from hud_core.providers import Command
+from hud_core.providers import Command, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["hud_commands"]
+    from hud_core.interfaces import Backend
+
+__all__ = ["hud_backends", "hud_commands"]
+
+
+def _docker() -> Callable[..., Backend]:
+    from hud_docker.backend import DockerBackend
+
+    return DockerBackend
+
+
+@hookimpl
+def hud_backends() -> Iterable[Provider[Backend]]:
+    """Provide environments in containers."""
+    yield Provider("docker", _docker, "environments in containers of Docker or Podman")
 
 
 @hookimpl

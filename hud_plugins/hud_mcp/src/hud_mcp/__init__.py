@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from hud_mcp.client.lines import Peer, Pipes
     from hud_mcp.client.opened import open_session
     from hud_mcp.client.opening import HttpOpener, PeerOpener
+    from hud_mcp.client.served import ServedOpener, ServingPeer
     from hud_mcp.client.session import MCPSession
     from hud_mcp.server.toolbox import ToolboxAddress, serve_toolbox
 
 __all__ = [
-    "HttpOpener", "MCPSession", "Peer", "PeerOpener", "Pipes", "ToolboxAddress", "hud_backends", "hud_commands",
-    "open_session", "serve_toolbox",
+    "HttpOpener", "MCPSession", "Peer", "PeerOpener", "Pipes", "ServedOpener", "ServingPeer", "ToolboxAddress",
+    "hud_backends", "hud_commands", "open_session", "serve_toolbox",
 ]  # fmt: skip
 
 _NAMES = {
     "hud_mcp.client.lines": ("Peer", "Pipes"),
     "hud_mcp.client.opened": ("open_session",),
     "hud_mcp.client.opening": ("HttpOpener", "PeerOpener"),
+    "hud_mcp.client.served": ("ServedOpener", "ServingPeer"),
     "hud_mcp.client.session": ("MCPSession",),
     "hud_mcp.server.facade": ("HiddenRouter", "MCPRouter", "MCPServer"),
     "hud_mcp.server.asking": ("elicit", "list_roots", "log", "progress", "resource_updated", "sample"),

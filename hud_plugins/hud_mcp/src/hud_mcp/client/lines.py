@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+    _Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
+
 KEPT_LINES = 20
 """Lines beside messages that error messages show."""
 MAX_LINE = 2000
@@ -72,9 +74,13 @@ class Peer(ABC):
     def fate(self) -> str:
         """Say how the server ended, as ``it exited with code 1``; empty while it lives."""
 
+    def shown(self, line: str) -> str:
+        """Give a line that the server wrote as it may be shown: without what is secret in it."""
+        return line
 
-class LineTransport:
-    """Starts a peer and speaks with it. Enter and leave it in one task.
+
+class PeerTransport(ABC):
+    """Starts a peer, and keeps what it writes. Subclasses speak with it. Enter and leave it in one task.
 
     Args:
         peer: The server.
@@ -87,25 +93,27 @@ class LineTransport:
         self._logged = 0
         self._written: deque[str] = deque(maxlen=KEPT_LINES)
 
-    async def __aenter__(
-        self,
-    ) -> tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]:
-        pipes = await self._peer.start()  # no checkpoint from here to the task group, or a cancellation would leave it
-        incoming, self._read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        self._write, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(self._receive, pipes.stdout, incoming)
-        self._group.start_soon(self._send, pipes.stdin, outgoing)
-        self._group.start_soon(self._keep_stderr, pipes.stderr)
-        return self._read, self._write
+    @abstractmethod
+    async def __aenter__(self) -> _Streams:
+        """Start the peer, and give what the SDK's client speaks with."""
 
+    @abstractmethod
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
+        """End the peer."""
+
+    async def _start(self) -> Pipes:
+        pipes = await self._peer.start()  # no checkpoint from here to the task group, or a cancellation would leave it
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._group.start_soon(self._keep_lines, pipes.stderr)
+        return pipes
+
+    async def _end(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
         with anyio.CancelScope(shield=True):
-            self._read.close()
-            self._write.close()
             await self._peer.stop()
         self._group.cancel_scope.cancel()
         return await self._group.__aexit__(kind, error, traceback)
@@ -116,6 +124,37 @@ class LineTransport:
         if self._written:
             parts.append("it wrote:\n  " + "\n  ".join(self._written))
         return "; ".join(filter(None, parts))
+
+    async def _keep_lines(self, stream: ByteReceiveStream) -> None:
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async for line in Lines(stream, MAX_LINE):
+                self._keep(line.decode(errors="replace").rstrip())
+
+    def _keep(self, text: str) -> None:
+        text = self._peer.shown(text)[:MAX_LINE]
+        self._written.append(text)
+        self._logged += 1
+        if self._logged <= MAX_LOGGED:
+            self._log(text)
+
+
+class LineTransport(PeerTransport):
+    """Speaks with a peer over its stdin and stdout."""
+
+    async def __aenter__(self) -> _Streams:
+        pipes = await self._start()
+        incoming, self._read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        self._write, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
+        self._group.start_soon(self._receive, pipes.stdout, incoming)
+        self._group.start_soon(self._send, pipes.stdin, outgoing)
+        return self._read, self._write
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._read.close()
+        self._write.close()
+        return await self._end(kind, error, traceback)
 
     async def _receive(
         self, stdout: ByteReceiveStream, incoming: MemoryObjectSendStream[SessionMessage | Exception]
@@ -150,17 +189,6 @@ class LineTransport:
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
                     self._read.close()  # so that whoever waits for an answer learns that none will come
                     return
-
-    async def _keep_stderr(self, stderr: ByteReceiveStream) -> None:
-        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            async for line in Lines(stderr, MAX_LINE):
-                self._keep(line.decode(errors="replace").rstrip())
-
-    def _keep(self, text: str) -> None:
-        self._written.append(text[:MAX_LINE])
-        self._logged += 1
-        if self._logged <= MAX_LOGGED:
-            self._log(text[:MAX_LINE])
 
 
 class Lines:

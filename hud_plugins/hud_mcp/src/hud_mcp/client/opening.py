@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from mcp.server import Server
     from mcp.server.mcpserver import MCPServer
 
-    from hud_mcp.client.lines import LineTransport, Peer
+    from hud_mcp.client.lines import Peer, PeerTransport
     from hud_mcp.client.options import Target
+
+    Log = Callable[..., None]
 
 MAX_BODY = 2000
 """Characters of a refusal's body that messages show."""
@@ -59,6 +62,8 @@ class Opener(ABC):
         shown: What error messages call it.
         connect_timeout: Seconds until it must have answered the handshake, its start included.
         timeout: Seconds that one request may take.
+        log: Takes lines of log of the server, with details by name, in tasks of the connection and not in those that
+            make requests; by default they go to the rollout's log.
     """
 
     can_reopen = False
@@ -66,8 +71,11 @@ class Opener(ABC):
     client_options: Mapping[str, Any] = MappingProxyType({})
     """More arguments of the SDK's client."""
 
-    def __init__(self, name: str, shown: str, *, connect_timeout: float, timeout: float) -> None:
+    def __init__(
+        self, name: str, shown: str, *, connect_timeout: float, timeout: float, log: Log | None = None
+    ) -> None:
         self.name = name
+        self.log: Log = log or partial(log_line, source=name)
         self.connect_timeout = connect_timeout
         self.timeout = timeout
         self._shown = shown
@@ -78,10 +86,6 @@ class Opener(ABC):
     @abstractmethod
     def open(self) -> Link:
         """Make what a connection goes over; nothing is sent yet."""
-
-    def log(self, text: str, **data: object) -> None:
-        """Take a line of log of the server. Called in tasks of the connection, not in those that make requests."""
-        log_line(text, source=self.name, **data)
 
     def failure(self, link: Link, error: Exception | None) -> HudError:
         """Say which server failed, what was tried and what it answered."""
@@ -160,17 +164,27 @@ class HttpOpener(Opener):
         self._clients = clients
 
     @classmethod
-    def at(cls, name: str, url: str, *, connect_timeout: float, timeout: float) -> Self:
-        """Reach a server of this machine, which takes no headers and no TLS.
+    def at(
+        cls,
+        name: str,
+        url: str,
+        *,
+        connect_timeout: float,
+        timeout: float,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
+        """Reach a server of this machine, without TLS.
 
         Args:
             name: What the log calls the server.
             url: Where it is, as ``http://127.0.0.1:49153/mcp``.
             connect_timeout: Seconds until it must have answered the handshake.
             timeout: Seconds that one request may take.
+            headers: Sent with every request.
         """
         options = {"url": url, "connect_timeout": connect_timeout, "timeout": timeout}
-        return cls(read_target(EnvRef(name, "mcp", options)), {}, HttpClients(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)))
+        clients = HttpClients(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return cls(read_target(EnvRef(name, "mcp", options)), dict(headers), clients)
 
     def open(self) -> HttpLink:
         """Make the transport; entering it takes an HTTP client."""
@@ -197,7 +211,7 @@ class HttpOpener(Opener):
 class PeerLink(Link):
     """A connection to a server that was started for it."""
 
-    def __init__(self, peer: Peer, transport: LineTransport) -> None:
+    def __init__(self, peer: Peer, transport: PeerTransport) -> None:
         super().__init__(transport)
         self._peer = peer
         self._transport = transport
@@ -224,12 +238,20 @@ class PeerOpener(Opener):
         peer: Makes the server; called for each connection, and nothing is started by that.
         connect_timeout: Seconds until it must have answered the handshake, its start included.
         timeout: Seconds that one request may take.
+        log: As for `Opener`.
     """
 
     def __init__(
-        self, name: str, shown: str, peer: Callable[[], Peer], *, connect_timeout: float, timeout: float
+        self,
+        name: str,
+        shown: str,
+        peer: Callable[[], Peer],
+        *,
+        connect_timeout: float,
+        timeout: float,
+        log: Log | None = None,
     ) -> None:
-        super().__init__(name, shown, connect_timeout=connect_timeout, timeout=timeout)
+        super().__init__(name, shown, connect_timeout=connect_timeout, timeout=timeout, log=log)
         self._peer = peer
 
     def open(self) -> PeerLink:

@@ -1,0 +1,153 @@
+"""The backend ``docker``: environments in containers, a container for each rollout."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import anyio
+
+from hud_core.errors import ConfigError, HudError, describe
+from hud_core.interfaces import Backend
+from hud_core.log import logger
+from hud_core.model.task import EnvRef
+from hud_core.trace import log_line
+from hud_docker.engine import Engine
+from hud_docker.images import find_image
+from hud_docker.options import read_options
+from hud_docker.ownership import Owner
+from hud_docker.peer import Plan
+from hud_docker.session import open_container_session
+from hud_docker.sweeping import sweep
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from hud_core.environment.session import Session
+    from hud_core.model.task import Recipe
+    from hud_docker.images import Image
+    from hud_docker.options import ContainerOptions
+
+END_SECONDS = 10.0
+"""How long an engine may take to hear that nothing of ours is left."""
+
+
+class DockerBackend(Backend):
+    """Opens environments in containers. Each rollout has one of its own, which is removed after it."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._owner = Owner()
+        self._connecting = anyio.Lock()
+        self._images: dict[tuple[str, str | None], Image] = {}
+        self._finding: dict[tuple[str, str | None], anyio.Lock] = {}
+        self._beating = anyio.CancelScope()
+
+    def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:  # noqa: ARG002  containers take none
+        """Start a container for one rollout.
+
+        Raises:
+            ConfigError: The reference names no image, or an option is wrong.
+        """
+        if not isinstance(ref, EnvRef):
+            msg = (
+                f"environment {ref.name!r} is code of this process, and the backend 'docker' opens images; build it "
+                "with `hud build`, then connect_image, or give tasks the env {'name': ..., 'backend': 'docker', "
+                "'options': {'image': ...}}"
+            )
+            raise ConfigError(msg)
+        return _Opened(self, ref.name, read_options(ref))
+
+    async def check(self) -> None:
+        """Find out whether an engine answers.
+
+        Raises:
+            BackendError: None does; the message says what to do.
+        """
+        await self.engine()
+
+    async def plan(self, name: str, options: ContainerOptions) -> Plan:
+        """Find the engine and the image, once for all rollouts of a job.
+
+        Raises:
+            EngineError: There is no engine, or no such image.
+        """
+        engine = await self.engine()
+        return Plan(
+            engine=engine, owner=self._owner, name=name, options=options, image=await self._image(engine, options)
+        )
+
+    async def engine(self) -> Engine:
+        """Give the engine; on first use, find it and remove what dead owners left there.
+
+        Raises:
+            EngineError: None answers.
+        """
+        async with self._connecting:
+            if self._engine is None:
+                engine = await Engine.connect()
+                await self._owner.begin(engine)
+                self._engine = engine
+                if self.tasks is not None:
+                    self.tasks.start_soon(self._tend, engine, name="docker")
+        return self._engine
+
+    async def _tend(self, engine: Engine) -> None:
+        """Show that this owner lives, as long as the backend does."""
+        with self._beating:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._owner.beat, engine)
+                tasks.start_soon(_swept, engine)
+
+    async def _image(self, engine: Engine, options: ContainerOptions) -> Image:
+        """Find an image; all rollouts of a job get the same one, whatever its tag comes to name meanwhile."""
+        key = (options.image, options.platform)
+        async with self._finding.setdefault(key, anyio.Lock()):
+            if key not in self._images:
+                self._images[key] = await find_image(engine, options, _say)
+        return self._images[key]
+
+    async def aclose(self) -> None:
+        """End what goes on, and tell the engine that nothing of ours is left."""
+        engine, self._engine = self._engine, None
+        self._beating.cancel()
+        if engine is None:
+            return
+        with anyio.move_on_after(END_SECONDS, shield=True):
+            try:
+                await self._owner.end(engine)
+            except HudError as error:
+                logger().warning(f"the engine keeps a heartbeat: {describe(error)}; `hud gc` removes it")
+        await engine.aclose()
+
+
+def _say(text: str) -> None:
+    log_line(text, source="docker")
+
+
+async def _swept(engine: Engine) -> None:
+    """Remove what dead owners left; a job does not depend on it."""
+    try:
+        await sweep(engine)
+    except HudError as error:
+        logger().warning(f"what dead jobs left on the engine is not removed: {describe(error)}; see `hud gc`")
+
+
+class _Opened:
+    """One rollout's container."""
+
+    def __init__(self, backend: DockerBackend, name: str, options: ContainerOptions) -> None:
+        self._backend = backend
+        self._name = name
+        self._options = options
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Session:
+        plan = await self._backend.plan(self._name, self._options)
+        return await self._stack.enter_async_context(open_container_session(plan))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, traceback)
