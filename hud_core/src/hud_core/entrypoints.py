@@ -65,8 +65,9 @@ def _distributions(path: list[str] | None) -> Iterator[str]:
     seen: set[str] = set()
     for folder in sys.path if path is None else path:
         for info in _info_folders(folder or "."):
-            if _key(info) not in seen:
-                seen.add(_key(info))
+            key = _key(info)
+            if key not in seen:
+                seen.add(key)
                 yield info
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hud_core.interfaces import Agent, Backend, Executor, Grader, ResultSink, TaskSink, TaskSource
     from hud_core.metering.meter import Meter
 
+_VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("hud_"))
 
 
@@ -40,6 +41,13 @@ class Plugin(NamedTuple):
     name: str
     source: str
     module: Any
+
+
+class _Manager(pluggy.PluginManager):
+    """Looks for hooks among a plugin's own names; pluggy would look at those that Python gives every object, too."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
 
 
 class Kernel:
@@ -63,7 +71,7 @@ class Kernel:
         disabled: Iterable[str] = (),
         strict: bool | None = None,
     ) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager = _Manager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self.plugins: list[Plugin] = []
         self.failures: list[Failure] = []
@@ -253,11 +261,19 @@ def _hook_problem(hook: str, options: Mapping[str, Any], function: Callable[...,
         return "" if options.get("optionalhook") else f"unknown hook {hook!r}{closest(hook, HOOKS)}"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return f"hook {hook!r} must be a plain function, not async: hooks describe, objects act"
-    if inspect.signature(function).parameters:
+    if not _takes_nothing(function):
         return f"hook {hook!r} takes no arguments, this one has {inspect.signature(function)}"
     if options.get("wrapper") or options.get("hookwrapper"):
         return f"hook {hook!r} must not be a wrapper"
     return ""
+
+
+def _takes_nothing(function: Callable[..., object]) -> bool:
+    """Whether a function has no parameters. Nearly all hooks are plain functions, whose code says so at once."""
+    code = getattr(function, "__code__", None)
+    if code is not None and not (code.co_argcount or code.co_kwonlyargcount or code.co_flags & _VARIADIC):
+        return True
+    return not inspect.signature(function).parameters
 
 
 def _check_record(hook: str, record: object) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hud_core.environment.connections import LOCAL
-from hud_core.environment.joined import JoinedTools, Source
 from hud_core.environment.session import Session
 from hud_core.environment.tools import LocalTools, current_tools
 from hud_core.environment.values import NoScoreError, evaluation_from, prompt_from
@@ -59,6 +58,8 @@ class LiveSession(Session):
             ConfigError: Two connections offer a tool of one name and that is an error, a tool that is to be included or
                 mocked does not exist, or a transform fails.
         """
+        from hud_core.environment.joined import JoinedTools, Source  # most environments have no connections
+
         environment = self._environment
         connections = [environment.connections[name] for name in sessions]
         sources = [Source(connection, sessions[connection.name].tools) for connection in connections]
@@ -179,6 +180,8 @@ class LiveSession(Session):
         Raises:
             SetupError: No connection has it, or more than one.
         """
+        from hud_core.environment.joined import JoinedTools
+
         name, session = await self._offering(scenario)
         self._tools.hide(None)
         self._elsewhere = session  # before setup: whatever comes of it, there is something to close

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from hud_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from hud_core.model.publications import ListedPrompt, ListedResource
     from hud_core.model.tools import Tool
@@ -34,8 +33,7 @@ class ConflictResolution(StrEnum):
     """The session is not opened."""
 
 
-@frozen
-class Kind(Generic[T]):
+class Kind(NamedTuple, Generic[T]):
     """Something that connections offer by name."""
 
     noun: str

@@ -9,7 +9,6 @@ import anyio
 
 from hud_core.environment.environment import Environment
 from hud_core.environment.live import LiveSession
-from hud_core.environment.opening import Connected
 from hud_core.errors import describe
 from hud_core.interfaces import Backend
 from hud_core.kernel import Kernel
@@ -135,6 +134,8 @@ async def connected(
     if not session.environment.connections:
         yield
         return
+    from hud_core.environment.opening import Connected
+
     async with (
         nullcontext(backends) if backends else backends_of(Kernel()) as opening,
         Connected(session, opening.opens, is_lasting=is_lasting),
@@ -167,6 +168,8 @@ class _Opened:
     async def __aenter__(self) -> Session:
         session = await self._stack.enter_async_context(self._environment)
         if isinstance(session, LiveSession) and session.environment.connections:
+            from hud_core.environment.opening import Connected  # most environments have no connections
+
             try:
                 await self._stack.enter_async_context(Connected(session, self._opens))
             except BaseException as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hud_core.errors import TaskDataError
-from hud_core.model.codec import duplicate_slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,6 +55,8 @@ def check_slugs(named: Iterable[tuple[str, Task]]) -> None:
         if task.slug is None:
             continue
         if task.slug in places:
+            from hud_core.model.codec import duplicate_slug
+
             problems.append(duplicate_slug(task.slug, place, places[task.slug]))
         places.setdefault(task.slug, place)
     if problems:

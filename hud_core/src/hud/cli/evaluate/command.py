@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 
@@ -46,8 +45,7 @@ LOOK_SECONDS = 0.1
 """How often the display and Ctrl-C are looked at."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """One call of ``hud eval``: what to run, where to keep it, how to talk."""
 
     settings: Settings

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from hud.cli.console import ask, can_ask, complain, say
 from hud.cli.evaluate.settings import BUDGETS, Output, Settings, given_options, output_of
@@ -32,7 +33,7 @@ _CHANGEABLE = {*_OPERATIONAL, "min_coverage", "quiet", "verbose"}
 
 def manifest(settings: Settings, counts: dict[str, Any]) -> dict[str, Any]:
     """Give what ``job.json`` keeps of the settings; secrets are masked."""
-    command = dataclasses.asdict(settings)
+    command = structs.asdict(settings)
     command["options"] = _as_pairs(settings.options)
     command["variants"] = _as_pairs(settings.variants)
     return {"source": settings.source, **counts, "command": command}
@@ -90,7 +91,7 @@ def read_settings(path: Path, arguments: argparse.Namespace) -> tuple[Settings, 
     if not isinstance(command, dict):
         raise ConfigError(f"{path} was not started by `hud eval`; go on with it in Python: hud.run(..., resume=True)")
     settings = _settings(path, command)
-    settings = dataclasses.replace(settings, **{key: given[key] for key in given.keys() & _OPERATIONAL})
+    settings = structs.replace(settings, **{key: given[key] for key in given.keys() & _OPERATIONAL})
     return _with_options(settings, arguments.config or ()), output_of(given, arguments)
 
 
@@ -115,7 +116,7 @@ def _with_options(settings: Settings, pairs: Iterable[str]) -> Settings:
     missing = [name for name in hidden if name not in options]
     if missing:
         complain("warning", f"secrets are not stored: give {', '.join(missing)} again with -c, or in the environment")
-    return dataclasses.replace(settings, options=options, variants=unmask(settings.variants)[0])
+    return structs.replace(settings, options=options, variants=unmask(settings.variants)[0])
 
 
 # --- what still holds -------------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from hud.cli.evaluate import files
 from hud.cli.evaluate.values import parse_list, parse_pair, parse_value, parse_variants
@@ -24,17 +25,16 @@ BUDGETS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):  # made in a twentieth of the time of a dataclass
     """A job as ``hud eval`` runs it; the run directory keeps it, to go on with the job."""
 
     source: str
     agent: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = {}
     """The agent's options, with templates such as ``${VAR}`` unresolved."""
     chosen: str = FIRST
     """Which tasks: the first, some or all."""
-    task_ids: list[str] = field(default_factory=list)
+    task_ids: list[str] = []
     group_size: int = 1
     max_concurrent: int = 30
     max_steps: int = 10
@@ -50,9 +50,9 @@ class Settings:
     isolate: bool = False
     seed: int | None = None
     name: str = ""
-    variants: dict[str, list[Any]] = field(default_factory=dict)
+    variants: dict[str, list[Any]] = {}
     allowed_tools: list[str] | None = None
-    disallowed_tools: list[str] = field(default_factory=list)
+    disallowed_tools: list[str] = []
 
     def __post_init__(self) -> None:
         for name in ("group_size", "max_concurrent", "max_steps"):
@@ -66,8 +66,7 @@ class Settings:
                 raise ConfigError(f"{name} must be a number more than 0, got {limit:g}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Output:
+class Output(Struct, frozen=True, kw_only=True):
     """How this one call of ``hud eval`` talks, and when it fails."""
 
     quiet: bool = False
@@ -81,8 +80,7 @@ class Output:
             raise ConfigError(f"min_coverage must be a share between 0 and 1, got {self.min_coverage:g}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layers:
+class Layers(Struct, frozen=True, kw_only=True):
     """Settings as given, from the lowest layer to the highest; sections are agents' own options."""
 
     values: dict[str, Any]
