@@ -45,11 +45,24 @@ class Colour(Enum):
     RED = "red"
 
 
+class Blocks:
+    """What gives content blocks by itself."""
+
+    def __repr__(self) -> str:
+        return "Blocks()"
+
+    def to_content_blocks(self) -> list[TextContent]:
+        return [TEXT]
+
+
 class Array:
     """What numpy's arrays and numbers look like."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+    def __repr__(self) -> str:
+        return f"Array({self.value})"
 
     def tolist(self) -> Any:
         return self.value
@@ -80,7 +93,7 @@ async def result_of(env: Environment, value: Any) -> ToolResult:
         ([TEXT, IMAGE], (TEXT, IMAGE)),
         (["look:", IMAGE], (TextContent(text="look:"), IMAGE)),
         (SimpleNamespace(type="image", data="aGk=", mimeType="image/png"), (IMAGE,)),
-        (SimpleNamespace(to_content_blocks=lambda: [TEXT]), (TEXT,)),
+        (Blocks(), (TEXT,)),
         (ToolResult(content=(TEXT,)), (TEXT,)),
     ],
     ids=repr,
