@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 class _Formatter(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=min(shutil.get_terminal_size().columns - 2, 100))
+        super().__init__(prog, max_help_position=30, width=min(_columns() - 2, 100))
+
+
+def _columns() -> int:
+    """Give the terminal's width, as `shutil` does, whose import takes longer than all of the parser."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size().columns or 80
+    except OSError:  # no terminal
+        return 80
 
 
 class Parser(argparse.ArgumentParser):
