@@ -15,10 +15,10 @@ from hud_core.job.backends import Backends, backends_of
 from hud_core.job.context import EvalContext
 from hud_core.job.grading import check_tasks
 from hud_core.job.limits import Timeouts
-from hud_core.job.plan import Tasks, expand_variants, stream_tasks
+from hud_core.job.plan import Tasks, as_task, expand_variants, stream_tasks
 from hud_core.job.result import Job
 from hud_core.kernel import Kernel
-from hud_core.model.task import Task
+from hud_core.model.task import Task, TaskLike
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -110,15 +110,15 @@ async def _drive(waiting: Iterator[EvalContext], body: Body, ended: MemoryObject
 
 
 @overload
-def evaluate(source: Task, **options: Any) -> AbstractAsyncContextManager[EvalContext]: ...
+def evaluate(source: Task | TaskLike, **options: Any) -> AbstractAsyncContextManager[EvalContext]: ...
 
 
 @overload
-def evaluate(source: Iterable[Task] | str, **options: Any) -> AbstractAsyncContextManager[EvalBatch]: ...
+def evaluate(source: Iterable[Task | TaskLike] | str, **options: Any) -> AbstractAsyncContextManager[EvalBatch]: ...
 
 
 def evaluate(
-    source: Task | Iterable[Task] | str | None = None,
+    source: Task | TaskLike | Iterable[Task | TaskLike] | str | None = None,
     *,
     variants: Mapping[str, Any] | None = None,
     group: int = 1,
@@ -161,8 +161,8 @@ def evaluate(
         max_concurrent=max_concurrent,
     )
     _check(source, group, unsupported)
-    if isinstance(source, Task) and group == 1 and len(plan.variants) == 1:
-        return _one(source, plan)
+    if isinstance(source, Task | TaskLike) and group == 1 and len(plan.variants) == 1:
+        return _one(as_task(source), plan)
     return _many(source or (), plan)
 
 

@@ -18,9 +18,9 @@ from hud_core.job.grading import check_tasks
 from hud_core.job.limits import Retries, Timeouts
 from hud_core.kernel import Kernel
 from hud_core.metering.budget import UNLIMITED, Budget
-from hud_core.model.task import Task
+from hud_core.model.task import Task, TaskLike
 
-Tasks = Task | Iterable[Task] | AsyncIterable[Task] | str
+Tasks = Task | TaskLike | Iterable[Task | TaskLike] | AsyncIterable[Task | TaskLike] | str
 
 
 @frozen(kw_only=True)
@@ -125,26 +125,33 @@ async def stream_tasks(tasks: Tasks, kernel: Kernel) -> AsyncGenerator[Task, Non
     """
     if isinstance(tasks, str):
         tasks = kernel.source_for(tasks).load(tasks)
-    if isinstance(tasks, Task):
-        yield tasks
+    if isinstance(tasks, Task | TaskLike):
+        yield as_task(tasks)
     elif isinstance(tasks, AsyncIterable):
         try:
             async for task in tasks:
-                yield _checked(task)
+                yield as_task(task)
         finally:
             if isinstance(tasks, AsyncGenerator):
                 await tasks.aclose()
     elif isinstance(tasks, Iterable) and not isinstance(tasks, Mapping):
         for task in tasks:
-            yield _checked(task)
+            yield as_task(task)
     else:
         raise _not_tasks(tasks)
 
 
-def _checked(task: object) -> Task:
-    if not isinstance(task, Task):
-        raise _not_tasks(task)
-    return task
+def as_task(value: object) -> Task:
+    """Give the task that a value is, or stands for.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if isinstance(value, Task):
+        return value
+    if isinstance(value, TaskLike) and not isinstance(value, type):
+        return value.to_task()
+    raise _not_tasks(value)
 
 
 def _not_tasks(value: object) -> ConfigError:
@@ -165,7 +172,7 @@ class Units:
     def __init__(self, spec: JobSpec, contestants: int) -> None:
         self._contestants = contestants
         self._group = spec.group
-        tasks = [spec.tasks] if isinstance(spec.tasks, Task) else spec.tasks
+        tasks = [spec.tasks] if isinstance(spec.tasks, Task | TaskLike) else spec.tasks
         self._now: Iterator[Unit] | None = None
         self.total: int | None = None
         """How many there are; None while the source is still being read."""
@@ -173,9 +180,10 @@ class Units:
         """Whether all of them have been handed out."""
         self._kernel = spec.kernel
         if isinstance(tasks, Sequence) and not isinstance(tasks, str):
-            check_tasks(map(_checked, tasks), spec.kernel)
-            self.total = len(tasks) * contestants * spec.group
-            self._now = (unit for index, task in enumerate(tasks) for unit in self._of(task, index))
+            plain = [as_task(task) for task in tasks]
+            check_tasks(plain, spec.kernel)
+            self.total = len(plain) * contestants * spec.group
+            self._now = (unit for index, task in enumerate(plain) for unit in self._of(task, index))
             return
         self._later = self._stream(stream_tasks(tasks, spec.kernel))
         self._lock = anyio.Lock(fast_acquire=True)

@@ -50,6 +50,8 @@ class AgentConfigRow(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     allowed_tools: list[str] | None = None
     disallowed_tools: list[str] | None = None
     max_steps: _Count | None = None
+    append_setup_output: bool | None = None
+    initial_screenshot: bool | None = None
 
 
 class TaskRow(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -238,6 +240,8 @@ def _config(row: AgentConfigRow) -> TaskAgentConfig:
         allowed_tools=row.allowed_tools,
         disallowed_tools=row.disallowed_tools,
         max_steps=row.max_steps,
+        append_setup_output=row.append_setup_output or False,
+        initial_screenshot=row.initial_screenshot or False,
     )
 
 
@@ -291,7 +295,8 @@ def _call_data(call: ToolCall) -> dict[str, Any]:
 
 
 def _config_data(config: TaskAgentConfig) -> dict[str, Any]:
-    return _given(**{name: getattr(config, name) for name in AgentConfigRow.__struct_fields__})
+    fields = {name: getattr(config, name) for name in AgentConfigRow.__struct_fields__}
+    return _given(**{name: value for name, value in fields.items() if value is not False})  # their default
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -21,6 +21,14 @@ MAX_SLUG_LENGTH = 100
 
 
 @runtime_checkable
+class TaskLike(Protocol):
+    """**Protocol:** what stands for a task, in a form of its own; it runs wherever a task does."""
+
+    def to_task(self) -> Task:
+        """Give the task."""
+
+
+@runtime_checkable
 class Recipe(Protocol):
     """An environment that is declared in this process: `hud_core.Environment` is one."""
 
