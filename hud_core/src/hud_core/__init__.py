@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hud_core.interfaces import (
         Agent,
         Backend,
+        Cancelled,
         Executor,
         Grader,
         JobHandle,
@@ -87,8 +88,8 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "interfaces": (
-        "Agent", "Backend", "Executor", "Grader", "JobHandle", "ResultSink", "Solution", "SolutionAgent", "SyncPlan",
-        "SyncReport", "TaskSink", "TaskSource",
+        "Agent", "Backend", "Cancelled", "Executor", "Grader", "JobHandle", "ResultSink", "Solution", "SolutionAgent",
+        "SyncPlan", "SyncReport", "TaskSink", "TaskSource",
     ),
     "job": ("Group", "Job", "JobControl", "Progress", "Retries", "Summary", "Timeouts", "run"),
     "job.batch": ("EvalBatch", "evaluate"),
@@ -116,6 +117,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "BudgetError",
+    "Cancelled",
     "Cause",
     "Citation",
     "Command",

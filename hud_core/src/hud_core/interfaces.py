@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from hud_core.environment.session import Session, Toolbox
+from hud_core.errors import ConfigError
 from hud_core.model.task import Task
 from hud_core.model.tools import ToolCall
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from hud_core.model.task import EnvRef, Recipe
 
 __all__ = [
-    "Agent", "Backend", "Executor", "Grader", "JobHandle", "ResultSink", "Session", "Solution", "SolutionAgent",
-    "SyncPlan", "SyncReport", "TaskSink", "TaskSource", "Toolbox",
+    "Agent", "Backend", "Cancelled", "Executor", "Grader", "JobHandle", "ResultSink", "Session", "Solution",
+    "SolutionAgent", "SyncPlan", "SyncReport", "TaskSink", "TaskSource", "Toolbox",
 ]  # fmt: skip
 
 
@@ -219,9 +221,28 @@ class JobHandle(ABC):
         """Stop the job; rollouts that have ended are kept."""
 
 
+@frozen(kw_only=True)
+class Cancelled:
+    """What an executor stopped."""
+
+    found: int = 0
+    """Tasks that had not ended."""
+    jobs: Mapping[str, int] = field(factory=dict)
+    """How many tasks of each job were stopped, by the job's id."""
+
+
 class Executor(ABC):
     """Runs a job's rollouts somewhere: a cluster, a platform."""
 
     @abstractmethod
     async def submit(self, job: JobSpec) -> JobHandle:
         """Start a job."""
+
+    async def cancel(self, job: str | None = None, task: str | None = None) -> Cancelled:
+        """Stop what this or another process submitted: a job, one task of it, or without arguments all jobs of one's own.
+
+        Raises:
+            ConfigError: This executor keeps no jobs that others submitted; it is what happens by default.
+        """
+        what = f"task {task!r} of job {job!r}" if task else f"job {job!r}" if job else "jobs"
+        raise ConfigError(f"executor {type(self).__name__} cannot stop {what}: it knows only what it was handed here")

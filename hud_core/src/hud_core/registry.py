@@ -44,6 +44,7 @@ HOMES = {
     "nop": "hud-local",
     "scripted": "hud-local",
     "human": "hud-local",
+    "legacy": "hud-huggingface",
     "mcp": "hud-mcp",
     "docker": "hud-docker",
     "platform": "hud-platform",
