@@ -239,7 +239,7 @@ class Executor(ABC):
         """Start a job."""
 
     async def cancel(self, job: str | None = None, task: str | None = None) -> Cancelled:
-        """Stop what this or another process submitted: a job, one task of it, or without arguments all jobs of one's own.
+        """Stop what this or another process submitted: a job, one task of it, or without arguments all of one's own.
 
         Raises:
             ConfigError: This executor keeps no jobs that others submitted; it is what happens by default.

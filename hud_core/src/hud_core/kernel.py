@@ -50,6 +50,10 @@ class _Manager(pluggy.PluginManager):
         return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
 
 
+AGENT_ALIASES = {"integration_test": "oracle"}
+"""Agents of the reference SDK that are another one here."""
+
+
 class Kernel:
     """The plugins of one engine, and what they provide, by name.
 
@@ -146,6 +150,7 @@ class Kernel:
             UnknownProviderError: No installed agent has the name or runs such a model.
             ConfigError: The agent does not take these options.
         """
+        name = AGENT_ALIASES.get(name, str(name))
         if name in self.agents:
             agent = self.agents.create(name, **options)
         elif provider := self.agents.for_model(name):

@@ -31,13 +31,13 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def counter() -> dict[str, Any]:
-    """The counter's server, started with a command."""
+    """The counter's server, started with a command for each rollout."""
     return {"counter": {"command": sys.executable, "args": [str(COUNTER)]}}
 
 
 @pytest.fixture(scope="session")
 def counter_url() -> Iterator[str]:
-    """The counter's server at an address."""
+    """The counter's server at an address; all rollouts share it, so that one of them runs at a time."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -57,14 +57,14 @@ def counter_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def row(counter: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+def row(counter_url: str) -> Callable[..., dict[str, Any]]:
     """Make a row whose solution is to count to 3, but for the fields given; None leaves a field out."""
 
     def make(**fields: Any) -> dict[str, Any]:
         whole = {
             "id": "three",
             "prompt": "Count to 3.",
-            "mcp_config": counter,
+            "mcp_config": {"counter": {"url": counter_url}},
             "setup_tool": {"name": "setup", "arguments": {"start": 0}},
             "evaluate_tool": {"name": "evaluate", "arguments": {"target": 3}},
             "integration_test_tool": [{"name": "act", "arguments": {}}] * 3,

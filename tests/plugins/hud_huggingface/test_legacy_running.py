@@ -13,7 +13,7 @@ import pytest
 import hud
 from hud.datasets import LegacyTask, reward_of, run_single_task, run_tasks
 from hud.types import AgentType
-from hud_core import Cause, EnvRef, JobControl, Kernel, StopReason, Task, ToolResult, run
+from hud_core import Cause, EnvRef, JobControl, Kernel, Task, ToolResult, run
 from hud_core.errors import ConfigError, GraderError, TaskDataError
 from hud_core.model.content import TextContent
 from hud_huggingface.execution import LegacyBackend
@@ -86,8 +86,8 @@ def test_what_stands_beside_a_reward_is_kept(data: Any, content: str | None, inf
 # --- one task ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_task_runs_as_it_did(task: Make) -> None:
-    trace = await run_single_task(task(), AgentType.INTEGRATION_TEST)
+async def test_a_task_runs_as_it_did(task: Make, counter: Any) -> None:
+    trace = await run_single_task(task(mcp_config=counter), AgentType.INTEGRATION_TEST)
     assert (trace.reward, trace.isError, trace.done, trace.task) == (1.0, False, True, "three")
     assert trace.evaluation is not None
     assert trace.evaluation.content == "the counter is at 3"
@@ -110,7 +110,7 @@ async def test_a_server_at_an_address_is_used_with_its_headers(
 @pytest.mark.parametrize(
     ("fields", "cause", "error"),
     [
-        ({"setup_tool": {"setup": {"start": -1}}}, Cause.SETUP, "setup_tool 'setup' failed: a counter cannot be neg"),
+        ({"setup_tool": {"setup": {"start": -1}}}, Cause.SETUP, "setup_tool 'setup' failed: tool 'setup' failed: ValueError: a counter cannot be neg"),
         ({"setup_tool": {"setpu": {}}}, Cause.SETUP, "setup_tool: the servers have no tool 'setpu'; did you mean 'setup'?"),
         ({"setup_tool": [{"board": {}}, {"setup": {"start": "x"}}]}, Cause.SETUP, "setup_tool 'setup' failed"),
         ({"evaluate_tool": None}, Cause.GRADER, "the task has no evaluate_tool, so nothing scores it"),
@@ -133,14 +133,14 @@ async def test_what_fails_is_invalid_and_says_why(
 @pytest.mark.parametrize(
     ("setup", "count"),
     [
-        ({"hub": {"put": {"number": 2}}}, 3.0),  # the dispatcher's own form
-        ({"name": "hub", "arguments": {"name": "put", "arguments": {"number": 2}}}, 3.0),
-        ({"prepare": {"setup": {"start": 2}}}, 3.0),  # there is no such dispatcher: its tool is there itself
-        ([{"setup": {"start": 7}}, {"setup": {"start": 2}}], 3.0),
-        (None, 1.0),
+        ({"hub": {"put": {"number": 2}}}, 3),  # the dispatcher's own form
+        ({"name": "hub", "arguments": {"name": "put", "arguments": {"number": 2}}}, 3),
+        ({"prepare": {"setup": {"start": 2}}}, 3),  # there is no such dispatcher: its tool is there itself
+        ([{"setup": {"start": 7}}, {"setup": {"start": 2}}], 3),
+        (None, 1),
     ],
 )
-async def test_setup_is_called_in_each_form(setup: Any, count: float, task: Make, looking: Any) -> None:
+async def test_setup_is_called_in_each_form(setup: Any, count: int, task: Make, looking: Any) -> None:
     fields = {"setup_tool": setup, "evaluate_tool": {"evaluate": {"target": count}}}
     assert (await run_single_task(task(**fields), looking("act"))).reward == 1.0
 
@@ -176,10 +176,10 @@ async def test_what_is_cancelled_is_not_evaluated(task: Make, looking: Any, coun
                 return await super().run(prompt, toolbox, max_steps=max_steps)
 
         group.start_soon(stop)
-        job = await run([task()], Waiting("wait"), control=control, save=False)
+        job = await run([task(mcp_config=counter)], Waiting("wait"), control=control, save=False)
     assert [rollout.cause for rollout in job] == [Cause.CANCELLED]
     assert not (tmp_path / "evaluated").exists()
-    await run_single_task(task(), "oracle")
+    await run_single_task(task(mcp_config=counter), "oracle")
     assert (tmp_path / "evaluated").read_text() == "evaluated\n"
 
 
@@ -238,7 +238,7 @@ async def test_the_model_is_told_the_system_prompt_and_shown_the_screen(task: Ma
 
 async def test_traces_come_in_the_order_of_the_tasks(task: Make, row: Make) -> None:
     tasks = [task(id=None, evaluate_tool={"evaluate": {"target": target}}) for target in (3, 4)]
-    traces = await run_tasks([*tasks, row(id="broken", setup_tool={"gone": {}}), tasks[0].to_task()], "oracle")
+    traces = await run_tasks([*tasks, row(id="broken", setup_tool={"gone": {}}), tasks[0].to_task()], "oracle", max_concurrent=1)
     assert [trace.reward for trace in traces] == [1.0, 0.0, None, 1.0]
     assert traces[2].cause is Cause.SETUP
     manifest = json.loads((traces[0].directory / "job.json").read_text())
@@ -279,7 +279,7 @@ async def test_a_group_without_any_score_has_no_mean(task: Make) -> None:
 
 async def test_a_job_is_resumed(task: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = [task(id="good"), task(id="late", mcp_config={**task().template, "more": {"url": "${LATER}"}})]
-    first = await run_tasks(tasks, "oracle", directory=tmp_path / "run", retries=None)
+    first = await run_tasks(tasks, "oracle", max_concurrent=1, directory=tmp_path / "run", retries=None)
     assert [trace.reward for trace in first] == [1.0, None]
     again = await run_tasks(tasks[:1], "oracle", directory=tmp_path / "run", resume=True)
     assert again[0].reward == 1.0
@@ -346,7 +346,7 @@ async def test_it_runs_in_a_job_beside_others_and_from_a_stream(task: Make) -> N
         yield task()
         yield task(id="b").to_task()
 
-    job = await run(stream(), "oracle", save=False)
+    job = await run(stream(), "oracle", save=False, max_concurrent=1)
     assert [rollout.reward for rollout in job] == [1.0, 1.0]
     async with hud.eval([task(), task(id="b")]) as batch:
         assert len(batch) == 2
@@ -385,9 +385,7 @@ async def test_a_key_reaches_the_server_and_nothing_else(
     counter["counter"]["env"] = {"GIVEN": form}
     counter["counter"]["args"].append(form)
     asked = [{"knows": {"name": "GIVEN", "value": "${THE_KEY}"}}]
-    tasks = [task(evaluate_tool=asked, id="values-of-calls-are-text")]
-    # What the server itself is asked must be written down somewhere, so a copy of it that is no secret is compared.
-    monkeypatch.setenv("THE_COPY", SECRET)
+    tasks = [task(mcp_config=counter, evaluate_tool=asked, id="a")]
     broken = {"gone": {"url": f"http://127.0.0.1:9/{form}?key={form}", "headers": {"X-Key": form}}}
     failing = {"fails": {"command": "no-such-command", "args": [form], "env": {"K": form}}}
     tasks += [task(id="b", mcp_config=broken), task(id="c", mcp_config=failing)]
@@ -406,7 +404,8 @@ async def test_the_key_does_reach_the_server(
     counter["counter"]["env"] = {"GIVEN": "x$NO_SECRET"}
     counter["counter"]["args"].append("${NO_SECRET:none}")
     asked = [{"knows": {"name": "GIVEN", "value": "xvalue-1"}}, {"knows": {"name": "GONE", "value": "value-1"}}]
-    assert (await run_single_task(task(evaluate_tool=asked), looking())).reward == 1.0
+    trace = await run_single_task(task(mcp_config=counter, evaluate_tool=asked), looking())
+    assert trace.reward == 1.0
 
 
 # --- elsewhere --------------------------------------------------------------------------------------------------------
@@ -417,10 +416,6 @@ async def test_remote_without_a_platform_names_what_to_install(task: Make) -> No
         await run_tasks([task(mcp_config={"a": {"url": "http://x/mcp"}})], "oracle", remote=True)
 
 
-async def test_a_program_of_this_machine_is_not_submitted(task: Make) -> None:
+async def test_a_program_of_this_machine_is_not_submitted(task: Make, counter: Any) -> None:
     with pytest.raises(ConfigError, match="which a remote platform cannot"):
-        await run_tasks([task()], "oracle", remote=True, kernel=Kernel())
-
-
-def test_stop_reasons_are_kept() -> None:
-    assert StopReason.MAX_STEPS == "max_steps"
+        await run_tasks([task(mcp_config=counter)], "oracle", remote=True, kernel=Kernel())

@@ -52,7 +52,6 @@ class AgentType(StrEnum):
 
     def load(self, kernel: Kernel | None = None) -> Callable[..., Agent]:
         """Import the agent's class from a kernel's plugins; by default from all that are installed."""
-        from hud_core.kernel import Kernel
+        from hud_core.kernel import AGENT_ALIASES, Kernel
 
-        name = "oracle" if self is AgentType.INTEGRATION_TEST else self.value
-        return (kernel or Kernel()).agents[name].load()
+        return (kernel or Kernel()).agents[AGENT_ALIASES.get(self, self.value)].load()

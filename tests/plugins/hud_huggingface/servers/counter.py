@@ -81,7 +81,7 @@ def put(number: int) -> str:
     return setup(number)
 
 
-env.include_router(hub, prefix="hub", hidden=True)
+env.include_router(hub, hidden=True)
 
 if __name__ == "__main__":
     port = next((int(word) for word in sys.argv[1:] if word.isdecimal()), None)
