@@ -14,13 +14,14 @@ from hud_core.model.task import Task
 from hud_core.model.tools import ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup
 
     from hud_core.job.plan import JobSpec
     from hud_core.job.result import Job
+    from hud_core.kernel import Kernel
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer, SubScore
     from hud_core.model.events import Event
@@ -150,6 +151,9 @@ class Grader(ABC):
 class TaskSource(ABC):
     """Knows where tasks come from."""
 
+    kernel: Kernel | None = None
+    """The kernel that found the source; None for one that was made by hand."""
+
     @abstractmethod
     def claims(self, ref: str) -> bool:
         """Whether `ref` is one of this source's, judged without loading it and without the network."""
@@ -162,6 +166,38 @@ class TaskSource(ABC):
             TaskDataError: Rows are wrong; all of them are named.
             ConfigError: There is no such thing.
         """
+
+    async def pin(self, ref: str) -> str:
+        """Name exactly what `ref` means now, such as a commit for a branch, so that a resumed job reads the same.
+
+        Raises:
+            ConfigError: There is no such thing.
+        """
+        return ref
+
+    def with_split(self, ref: str, split: str) -> str:
+        """Name a part of what `ref` names, as ``hud eval --split`` asks for.
+
+        Raises:
+            ConfigError: It has no such parts.
+        """
+        msg = f"{ref} has no splits, so there is none called {split!r}"
+        raise ConfigError(msg)
+
+    def read_row(self, row: Mapping[str, Any], where: str) -> Task | None:  # noqa: ARG002  for those that know a form
+        """Make a task of a row that another source found, and that has a form of this source's own.
+
+        Args:
+            row: JSON data that is no task in the kernel's form.
+            where: What problems call the row.
+
+        Returns:
+            None for a row of any other form.
+
+        Raises:
+            TaskDataError: The row has the form, and mistakes; every one is named.
+        """
+        return None
 
 
 @frozen(kw_only=True)

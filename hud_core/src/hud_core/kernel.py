@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+from contextlib import suppress
 from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -170,15 +171,28 @@ class Kernel:
         problems = []
         for name in self.task_sources:
             try:
-                source = self.task_sources.create(name)
+                source = self._create_source(name)
                 if source.claims(ref):
                     return source
             except Exception as error:  # noqa: BLE001  one source that is broken must not hide the others
                 problems.append(f"; task source {name!r} is broken: {describe(error)}")
         raise ConfigError(self._no_source(ref) + "".join(problems))
 
+    def all_sources(self) -> list[TaskSource]:
+        """Make every task source that works: one may know the form of a row that another has found."""
+        sources = []
+        for name in self.task_sources:
+            with suppress(Exception):  # a source that is broken says so when it is asked for tasks
+                sources.append(self._create_source(name))
+        return sources
+
+    def _create_source(self, name: str) -> TaskSource:
+        source = self.task_sources.create(name)
+        source.kernel = self
+        return source
+
     def _no_source(self, ref: str) -> str:
-        if "/" in ref or ref.endswith((".py", ".json", ".jsonl")):
+        if ("/" in ref or ref.endswith((".py", ".json", ".jsonl"))) and not os.path.exists(ref):  # noqa: PTH110  pathlib is slow to import
             return f"no such file: {ref}"
         known = "; ".join(f"{name}: {p.summary}" for name, p in self.task_sources.items())
         return f"no task source knows {ref!r} (sources: {known or 'none; pip install hud-local'})"

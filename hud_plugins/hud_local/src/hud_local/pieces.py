@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from hud_core.model.codec import decode_row, decode_rows
+from hud_core.model.codec import decode_rows
 from hud_local.imports import shown
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ class Piece(NamedTuple):
     name: str
     line: int | None
     """The number of its first line in a JSONL file; None for a JSON file, which is one piece."""
-
-    def rows(self) -> list[TaskRow]:
-        """Give the rows of a piece without mistakes."""
-        rows = self.checked()
-        return [decode_row(text.json, text.where) for text in self.texts(0)] if rows is None else rows
 
     def checked(self) -> list[TaskRow] | None:
         """Give the rows, or None when one may be wrong: then look at each of `texts`."""

@@ -9,16 +9,16 @@ import anyio.lowlevel
 
 from hud_core.errors import ArgumentError, ConfigError, TaskDataError
 from hud_core.interfaces import TaskSource
-from hud_core.model.codec import TaskReader, TaskRow, decode_row, duplicate_slug
+from hud_core.model.codec import TaskReader, TaskRow, decode_json, decode_row, duplicate_slug
+from hud_core.model.slugs import SlugFilter
+from hud_core.model.task import Task
 from hud_local.declared import Declared
 from hud_local.imports import shown
 from hud_local.pieces import pieces_of
-from hud_local.slugs import SlugFilter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from hud_core.model.task import Task
     from hud_local.pieces import Piece, Text
 
 PROBLEMS_SHOWN = 200
@@ -32,7 +32,8 @@ class RowSource(TaskSource):
     never in memory as a whole, neither time.
 
     Rows name their environment. One of that name that is declared beside the file, in ``env.py``, is used as it is;
-    any other stays a reference, for a backend to open.
+    any other stays a reference, for a backend to open. Rows of another form, such as a LegacyTask's, are read by the
+    plugin that knows it.
 
     Args:
         environments: More Python files that declare environments.
@@ -54,10 +55,14 @@ class RowSource(TaskSource):
         """
         path = _existing(ref)
         declared = Declared(path.parent, self._environments)
-        await _Check(path, declared).run()
+        foreign = ForeignRows(() if self.kernel is None else self.kernel.all_sources())
+        await _Check(path, declared, foreign).run()
         reader = TaskReader()
         for piece in pieces_of(path):
-            for row in piece.rows():
+            for row in _rows(piece, foreign):
+                if isinstance(row, Task):
+                    yield row
+                    continue
                 task = reader.task(row)
                 if (environment := declared.find(row)) is not None:
                     task.env = environment
@@ -73,12 +78,51 @@ def _existing(ref: str) -> Path:
     return path
 
 
+def _rows(piece: Piece, foreign: ForeignRows) -> Iterable[TaskRow | Task]:
+    """Give the rows of a piece without mistakes; those of other forms as tasks."""
+    rows = piece.checked()
+    return (foreign.read(text) for text in piece.texts(0)) if rows is None else rows
+
+
+class ForeignRows:
+    """Reads rows of every form that an installed plugin knows.
+
+    Args:
+        sources: Sources that may know a form.
+    """
+
+    def __init__(self, sources: Sequence[TaskSource]) -> None:
+        self._sources = sources
+
+    def read(self, text: Text) -> TaskRow | Task:
+        """Read a row.
+
+        Raises:
+            TaskDataError: It has mistakes, or a form that nobody knows.
+        """
+        try:
+            return decode_row(text.json, text.where)
+        except TaskDataError:
+            task = self._task(text)
+            if task is None:
+                raise
+            return task
+
+    def _task(self, text: Text) -> Task | None:
+        data = decode_json(text.json, text.where)
+        if not isinstance(data, dict):
+            return None
+        found = (source.read_row(data, text.where) for source in self._sources)
+        return next((task for task in found if task is not None), None)
+
+
 class _Check:
     """Finds every mistake of a file."""
 
-    def __init__(self, path: Path, declared: Declared) -> None:
+    def __init__(self, path: Path, declared: Declared, foreign: ForeignRows) -> None:
         self._path = path
         self._declared = declared
+        self._foreign = foreign
         self._slugs = SlugFilter()
         self._problems: list[str] = []
         self._count = 0
@@ -110,12 +154,12 @@ class _Check:
 
     def _row(self, text: Text) -> None:
         try:
-            row = decode_row(text.json, text.where)
+            row = self._foreign.read(text)
         except TaskDataError as error:
             self._add(error.problems, text)
             return
         self._slugs.add([row.slug])
-        for problem in _unfit(row, self._declared):
+        for problem in () if isinstance(row, Task) else _unfit(row, self._declared):
             self._add([f"{problem} @ {text.where}.args"], text)
 
     async def _compare_slugs(self) -> None:
@@ -133,11 +177,17 @@ class _Check:
             await anyio.lowlevel.checkpoint()
 
     def _compare_slug(self, text: Text, first: dict[str, Text]) -> None:
-        slug = _slug_of(text)
+        slug = self._slug_of(text)
         if slug in self._slugs.suspects:
             earlier = first.setdefault(slug, text)
             if earlier is not text:
                 self._add([duplicate_slug(slug, text.where, f"{earlier.where} ({earlier.place})")], text)
+
+    def _slug_of(self, text: Text) -> str:
+        try:
+            return self._foreign.read(text).slug or ""
+        except TaskDataError:
+            return ""
 
     def _add(self, problems: Iterable[str], text: Text) -> None:
         for problem in problems:
@@ -163,10 +213,3 @@ def _unfit(row: TaskRow, declared: Declared) -> tuple[str, ...]:
     except ArgumentError as error:
         return error.problems
     return ()
-
-
-def _slug_of(text: Text) -> str:
-    try:
-        return decode_row(text.json).slug or ""
-    except TaskDataError:
-        return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
+from msgspec import structs
 
 from hud.cli.console import Ink, complain, emit, first_line, is_terminal, say, stdout_is_talk, width_of
 from hud.cli.evaluate.agents import find_agent
@@ -70,6 +71,8 @@ def _plan_new(arguments: argparse.Namespace) -> Plan:
     layers = read_layers(arguments)
     output = output_of(layers.values, arguments)
     source = find_source(layers.values, kernel)
+    if split := layers.values.get("split"):
+        source = kernel.source_for(source).with_split(source, split)
     settings = settle(layers, source, find_agent(layers, kernel), kernel)
     directory = Path(arguments.out) if arguments.out else RUNS / new_job_id()
     return Plan(settings=settings, output=output, directory=directory, kernel=kernel)
@@ -102,6 +105,8 @@ async def _execute(plan: Plan) -> Job | None:
     """Run the plan's job; give None when the person at the terminal decided against it."""
     async with AsyncExitStack() as stack:
         stack.enter_context(stdout_is_talk())
+        if not plan.is_resumed:
+            plan = await _pinned(plan)
         selection = await stack.enter_async_context(select(plan.settings, plan.kernel))
         request = _request(plan, selection)
         if plan.is_resumed and not await _agree(plan, request):
@@ -110,6 +115,13 @@ async def _execute(plan: Plan) -> Job | None:
             _introduce(plan, selection)
         forget_summary(plan.directory)
         return await _watched(plan, request)
+
+
+async def _pinned(plan: Plan) -> Plan:
+    """Record what the source means now, for a later `--resume`."""
+    source = plan.settings.source
+    exact = await plan.kernel.source_for(source).pin(source)
+    return plan._replace(settings=structs.replace(plan.settings, source=exact))
 
 
 def _request(plan: Plan, selection: Selection) -> dict[str, Any]:

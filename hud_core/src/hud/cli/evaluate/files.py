@@ -13,6 +13,7 @@ NAME = ".hud_eval.toml"
 SECTIONS = ("eval", "agent")
 KEYS: dict[str, str] = {
     "source": "text",
+    "split": "text",
     "agent": "text",
     "model": "text",
     "task_ids": "list",

@@ -16,7 +16,7 @@ EPILOG = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = EPILOG
-    parser.add_argument("source", nargs="?", help="where tasks come from: tasks.py, a folder, a .json or .jsonl file")
+    parser.add_argument("source", nargs="?", help="where tasks come from: tasks.py, a folder, tasks.json, a dataset")
     parser.add_argument("agent", nargs="?", help="the agent, or the name of a model that an installed agent runs")
     _add_tasks(parser.add_argument_group("which tasks (without these: the first one)"))
     _add_agent(parser.add_argument_group("the agent"))
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_tasks(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--split", help="the part of a dataset to take tasks from")
     group.add_argument("--full", action="store_true", help="all tasks, and 100 steps unless --max-steps is given")
     group.add_argument("--all", action="store_true", help="all tasks")
     group.add_argument("--task-ids", metavar="A,B", help="these tasks: slugs, ids or places counted from 0")
