@@ -11,11 +11,13 @@ from hud_core.providers import Command, Provider
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hud_core.interfaces import Backend
+    from hud_core.interfaces import Backend, TaskSource
 
 _NAMES = {
     "cancelling": ("cancel_all_jobs", "cancel_job", "cancel_task"),
+    "hub": ("HubError",),
     "legacy": ("LegacyAgentConfig", "LegacyTask", "LegacyTaskWarning"),
+    "loading": ("iter_tasks", "load_tasks"),
     "rewards": ("reward_of",),
     "running": ("Trace", "run_single_task", "run_tasks"),
 }
@@ -50,3 +52,18 @@ def __getattr__(name: str) -> object:
             return getattr(importlib.import_module(f"{__name__}.{module}"), name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+# --- task sources -----------------------------------------------------------------------------------------------------
+
+
+def _dataset() -> Callable[..., TaskSource]:
+    from hud_huggingface.sources import DatasetSource
+
+    return DatasetSource
+
+
+@hookimpl
+def hud_task_sources() -> Iterable[Provider[TaskSource]]:
+    """Provide tasks out of datasets."""
+    yield Provider("dataset", _dataset, "org/name is a dataset on the Hub; tasks.parquet or tasks.csv is a task a row")

@@ -1,0 +1,234 @@
+"""Datasets on the HuggingFace Hub: what a ref means now, and the files behind it, in the Hub's own cache."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hud_core.errors import ConfigError, HudError
+from hud_huggingface.files import FORMATS, format_of
+from hud_huggingface.layout import CONVERTED, card_of, choose, converted_splits, splits_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from huggingface_hub import HfApi
+
+    from hud_huggingface.layout import Splits
+    from hud_huggingface.refs import HubRef
+
+DATASET = "dataset"
+_CARD = "README.md"
+
+
+class HubError(HudError, ConnectionError):
+    """The Hub, or another server, cannot be reached, is too busy or fails; asking again later may help."""
+
+
+class Part(NamedTuple):
+    """A file of rows on this machine."""
+
+    path: Path
+    name: str
+    """What problems call it; its end says the format."""
+
+
+def hub() -> HfApi:
+    """Give the client of the Hub; it finds endpoint, token and cache as `huggingface_hub` documents."""
+    from huggingface_hub import HfApi
+
+    return HfApi(library_name="hud-huggingface")
+
+
+def pinned(ref: HubRef) -> HubRef:
+    """Name the commit that a ref means now; without a connection the one that the cache knows.
+
+    Raises:
+        ConfigError: There is no such dataset or revision, or the token may not see it.
+        HubError: The Hub cannot be reached, and the cache does not know.
+    """
+    if ref.is_pinned:
+        return ref
+    with explained(ref.repo, ref.revision):
+        resolved = hub().resolve_revision(ref.repo, repo_type=DATASET, revision=ref.revision)
+    return ref._replace(revision=resolved.resolved)
+
+
+def parts_of(ref: HubRef) -> list[Part]:
+    """Download the files that hold a ref's rows, unless the cache has them.
+
+    Raises:
+        ConfigError: There is no such dataset, revision, config or split, or no file that can be read; the token may not
+            see it; it is not in the cache, and the Hub is not to be asked.
+        HubError: The Hub cannot be reached, or fails.
+    """
+    at = pinned(ref)
+    names = _names(at)
+    splits = splits_of(names, _card(at, names), ref.repo)
+    if not splits:
+        at, splits = _converted(ref, names)
+    return _download(at, choose(splits, ref.config, ref.split, ref.repo))
+
+
+def _names(ref: HubRef) -> list[str]:
+    """List the files of a commit. The Hub's client keeps the list in its cache."""
+    from huggingface_hub import get_cached_repo_tree
+
+    _snapshot(ref, [_CARD, ".gitattributes"])
+    with explained(ref.repo, ref.revision):
+        return [file.path for file in get_cached_repo_tree(ref.repo, repo_type=DATASET, revision=ref.revision)]
+
+
+def _card(ref: HubRef, names: Iterable[str]) -> dict[str, object]:
+    if _CARD not in names:
+        return {}
+    text = (_snapshot(ref, [_CARD]) / _CARD).read_text(encoding="utf-8", errors="replace")
+    return card_of(text, ref.repo)
+
+
+def _converted(ref: HubRef, names: list[str]) -> tuple[HubRef, Splits]:
+    """Find the Parquet files that the Hub made of a dataset in another form."""
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    problem = _no_rows(ref, names)
+    if ref.revision is not None:
+        raise problem
+    try:
+        at = pinned(ref._replace(revision=CONVERTED))
+    except ConfigError as error:
+        if isinstance(error.__cause__, RevisionNotFoundError):
+            raise problem from None
+        raise
+    splits = converted_splits(_names(at))
+    if not splits:
+        raise problem
+    return at, splits
+
+
+def _no_rows(ref: HubRef, names: list[str]) -> ConfigError:
+    script = f"{ref.repo.partition('/')[2]}.py"
+    if script in names:
+        return ConfigError(
+            f"{ref.repo} is made by a script ({script}), which is not run: it is code from outside. "
+            "Save its rows as Parquet or JSONL files, or ask its authors to"
+        )
+    seen = ", ".join(sorted(names)[:5]) or "nothing"
+    return ConfigError(f"{ref.repo} has no files of rows ({', '.join(FORMATS)}); it holds {seen}")
+
+
+def _download(ref: HubRef, names: list[str]) -> list[Part]:
+    folder = _snapshot(ref, names)
+    return [Part(folder / name, f"{ref.repo}: {name}") for name in names]
+
+
+def _snapshot(ref: HubRef, names: list[str]) -> Path:
+    from huggingface_hub import constants
+
+    with explained(ref.repo, ref.revision):
+        patterns = [_literally(name) for name in names]
+        return Path(
+            hub().snapshot_download(
+                ref.repo,
+                repo_type=DATASET,
+                revision=ref.revision,
+                allow_patterns=patterns,
+                local_files_only=constants.is_offline_mode(),
+            )
+        )
+
+
+def _literally(name: str) -> str:
+    """Write a name as a pattern that only it matches."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
+
+
+# --- other servers ----------------------------------------------------------------------------------------------------
+
+
+def download(url: str, folder: Path) -> Part:
+    """Download a file of rows into a folder. No token is sent.
+
+    Raises:
+        ConfigError: The address does not end as a file of rows does, or the server does not give the file.
+        HubError: The server cannot be reached, or fails.
+    """
+    from urllib.parse import unquote, urlsplit
+
+    from huggingface_hub.file_download import http_get
+
+    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    if format_of(name) is None:
+        raise ConfigError(f"{url} does not end as a file of rows does ({', '.join(FORMATS)})")
+    shown = url.partition("?")[0]  # what stands behind may be a signature
+    path = folder / "rows"
+    with explained(shown, None), path.open("wb") as file:
+        http_get(url, file, headers={"accept-encoding": "identity"}, displayed_filename=name)
+    return Part(path, shown)
+
+
+# --- what can go wrong ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def explained(what: str, revision: str | None) -> Iterator[None]:
+    """Turn what the Hub's client raises into one message that names the fix."""
+    from huggingface_hub import errors
+
+    http_error: type[Exception] = errors.HfHubHTTPError.__mro__[1]  # of its HTTP library, whichever that is
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        page = f"{hub().endpoint}/datasets/{what}"
+        raise ConfigError(f"{what} is gated: ask for access at {page}, then set HF_TOKEN to your token") from error
+    except errors.RepositoryNotFoundError as error:
+        raise ConfigError(f"no dataset {what!r} on the Hub, or it is private: {_token_hint()}") from error
+    except errors.RevisionNotFoundError as error:
+        raise ConfigError(f"{what} has no revision {revision or 'main'!r}") from error
+    except (
+        errors.LocalEntryNotFoundError,
+        errors.CachedRepoTreeNotFoundError,
+        errors.RevisionResolutionError,
+    ) as error:
+        raise _unreachable(what, error) from error
+    except errors.HfHubHTTPError as error:
+        raise _refused(what, error) from error
+    except http_error as error:
+        raise _unreachable(what, error) from error
+    except (errors.HFValidationError, errors.LocalTokenNotFoundError) as error:
+        raise ConfigError(f"{what}: {error}") from error
+
+
+def _token_hint() -> str:
+    from huggingface_hub import get_token
+
+    if get_token() is None:
+        return "set HF_TOKEN, or log in with `hf auth login`, if it is private"
+    return "your token may not see it"
+
+
+def _unreachable(what: str, error: Exception) -> HudError:
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        where = constants.HF_HUB_CACHE
+        return ConfigError(f"HF_HUB_OFFLINE is set, and {what} is not whole in the cache ({where}); unset it once")
+    causes = [error]
+    while inner := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(inner)  # type: ignore[arg-type]  # what a library raises is no BaseException that ends the process
+    return HubError(f"{what} cannot be read: the server cannot be reached ({causes[-1]})")
+
+
+def _refused(what: str, error: Exception) -> HudError:
+    response = error.response  # type: ignore[attr-defined]  # httpx has no types here: which httpx it is differs
+    status = response.status_code
+    said = response.headers.get("x-error-message") or response.reason_phrase
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        wait = response.headers.get("retry-after")
+        return HubError(f"{what}: the server wants no more requests (429){f' for {wait} s' if wait else ''}; try later")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return HubError(f"{what}: the server fails ({status} {said}); try again later")
+    if status == HTTPStatus.UNAUTHORIZED:
+        return ConfigError(f"{what}: the token is refused ({said}); set HF_TOKEN, or log in with `hf auth login`")
+    return ConfigError(f"{what}: the server refuses ({status} {said})")

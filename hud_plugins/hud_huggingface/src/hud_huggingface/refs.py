@@ -1,0 +1,67 @@
+"""What people write to name a dataset: ``org/name@revision:config/split``, a page's address, a path, a URL."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from hud_huggingface.files import COMPRESSED, FORMATS
+
+_REPO = re.compile(
+    r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*)"
+    r"(?:@(?P<revision>[^\s:@]+))?"
+    r"(?::(?:(?P<config>[^/:\s]+)/)?(?P<split>[^/:\s]+))?"
+)
+_PREFIX = re.compile(r"(?:hf://datasets/|https://(?:huggingface\.co|hf\.co)/datasets/)(?=[\w.-]+/)")
+_PAGE = re.compile(r"(?P<repo>[^/]+/[^/@:]+)/(?:tree|viewer)/(?P<rest>[^:]+)(?P<split>:.*)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_NOT_REPOS = {".py", ".toml", ".yaml", ".yml", ".txt", ".md", *FORMATS, *COMPRESSED}
+"""How names of files end: what ends so and is not there is a file that is missing, no dataset."""
+
+
+class HubRef(NamedTuple):
+    """Names rows on the Hub."""
+
+    repo: str
+    revision: str | None = None
+    """A branch, a tag, a commit; the main branch where it is None."""
+    config: str | None = None
+    split: str | None = None
+
+    def __str__(self) -> str:
+        revision = f"@{self.revision}" if self.revision else ""
+        config = f"{self.config}/" if self.config else ""
+        return f"{self.repo}{revision}{f':{config}{self.split}' if self.split else ''}"
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it names a commit, which never changes."""
+        return bool(self.revision and _COMMIT.fullmatch(self.revision))
+
+
+def hub_ref(ref: str) -> HubRef | None:
+    """Read a ref to the Hub; None when it is none: it names something of this machine, or another address."""
+    stripped = _PREFIX.sub("", ref, count=1)
+    is_address = stripped != ref
+    if is_address:
+        stripped = _PAGE.sub(r"\g<repo>@\g<rest>\g<split>", stripped.rstrip("/"))
+    match = _REPO.fullmatch(stripped)
+    if match is None:
+        return None
+    if not is_address and (Path(match["repo"]).suffix.lower() in _NOT_REPOS or Path(ref).exists()):
+        return None
+    return HubRef(**match.groupdict())
+
+
+def is_url(ref: str) -> bool:
+    """Whether it is an address to download a file from."""
+    return ref.startswith(("https://", "http://")) and hub_ref(ref) is None
+
+
+def split_off(ref: str) -> tuple[str, str | None]:
+    """Take ``:split`` or ``:config/split`` off a path, where no file of the whole name is there."""
+    path, colon, split = ref.rpartition(":")
+    if not colon or Path(ref).expanduser().exists() or not Path(path).expanduser().is_dir():
+        return ref, None
+    return path, split

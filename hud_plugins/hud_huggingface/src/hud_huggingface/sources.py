@@ -1,0 +1,139 @@
+"""The task source ``dataset``: tasks of a dataset on the Hub, of an address, of a table, of a folder of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio.lowlevel
+import anyio.to_thread
+
+from hud_core.errors import ConfigError
+from hud_core.interfaces import TaskSource
+from hud_core.log import logger
+from hud_huggingface.columns import OF_LEGACY
+from hud_huggingface.files import COMPRESSED, format_of
+from hud_huggingface.refs import hub_ref, is_url, split_off
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from hud_core.model.task import Task
+    from hud_huggingface.hub import Part
+    from hud_huggingface.loading import Problems
+
+TURN_ROWS = 100
+"""Rows after which others in the event loop get their turn."""
+_OTHERS = {"json", "jsonl"}
+"""Formats whose plain files belong to hud-local."""
+
+
+class DatasetSource(TaskSource):
+    """Tasks of a dataset. It is read twice: to find every mistake before anything runs, then to give its tasks."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def claims(self, ref: str) -> bool:
+        """Whether it names a dataset on the Hub, an address, a table, compressed rows or a folder of such files."""
+        if hub_ref(ref) is not None or is_url(ref):
+            return True
+        path = Path(split_off(ref)[0]).expanduser()
+        if path.is_dir():
+            return _is_dataset(path)
+        kind = format_of(ref)
+        return kind is not None and (kind not in _OTHERS or ref.lower().endswith(COMPRESSED))
+
+    def with_split(self, ref: str, split: str) -> str:
+        """Name a split, or ``config/split``, of a dataset on the Hub or of a folder."""
+        from hud_huggingface.places import with_parts
+
+        config, _, part = split.rpartition("/")
+        return with_parts(ref, revision=None, config=config or None, split=part)
+
+    async def pin(self, ref: str) -> str:
+        """Name the commit that a dataset on the Hub is at now."""
+        on_hub = hub_ref(ref)
+        if on_hub is None:
+            return ref
+        from hud_huggingface.hub import pinned
+
+        return str(await anyio.to_thread.run_sync(pinned, on_hub))
+
+    def read_row(self, row: Mapping[str, Any], where: str) -> Task | None:
+        """Make a task of a LegacyTask's row; what was corrected in rows is said once."""
+        if not OF_LEGACY & row.keys():
+            return None
+        from hud_huggingface.legacy import read_legacy_task
+
+        task = read_legacy_task(row, where)
+        for text in task.corrections:
+            if text not in self._said:
+                self._said.add(text)
+                logger().warning(f"{text} (first @ {where})")
+        return task.to_task()
+
+    async def load(self, ref: str) -> AsyncIterator[Task]:
+        """Get the files and check them, then give their tasks.
+
+        Raises:
+            TaskDataError: Rows are wrong, or two have one slug; every mistake is named.
+            ConfigError: There is no such dataset, or it has no rows.
+            HubError: The Hub, or another server, cannot be reached or fails.
+        """
+        from hud_huggingface.legacy import LegacyTask
+        from hud_huggingface.loading import RowReader, rows_in
+        from hud_huggingface.places import files_of
+
+        with ExitStack() as stack:
+            files = await anyio.to_thread.run_sync(stack.enter_context, files_of(ref))
+            await _check(files, ref)
+            reader = RowReader()
+            for number, row in enumerate(rows_in(files)):
+                task = reader.read(row, number)
+                yield task.to_task() if isinstance(task, LegacyTask) else task
+                if number % TURN_ROWS == 0:
+                    await anyio.lowlevel.checkpoint()
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Whether a folder has files of rows, directly or in ``data``, and no Python file, which would come first."""
+    names = [file.name for place in (folder, folder / "data") if place.is_dir() for file in place.iterdir()]
+    return any(map(format_of, names)) and not any(name.endswith(".py") for name in names)
+
+
+async def _check(files: list[Part], ref: str) -> None:
+    """Read all rows, and raise what is wrong with them."""
+    from hud_core.model.slugs import SlugFilter
+    from hud_huggingface.loading import Problems, RowReader, rows_in, slug_of
+
+    reader, problems, slugs = RowReader(), Problems(), SlugFilter()
+    count = 0
+    for number, row in enumerate(rows_in(files)):
+        count += 1
+        with problems.kept():
+            slugs.add([slug_of(reader.read(row, number))])
+        if number % TURN_ROWS == 0:
+            await anyio.lowlevel.checkpoint()
+    if slugs.suspects:
+        await _compare(files, slugs.suspects, problems)
+    problems.raise_any()
+    if not count:
+        raise ConfigError(f"there are no rows in {ref}")
+    for text in reader.corrections():
+        logger().warning(f"{ref}: {text}")
+
+
+async def _compare(files: list[Part], suspects: set[str], problems: Problems) -> None:
+    """Look again at slugs that came twice, or seemed to."""
+    from hud_huggingface.loading import SlugComparison, rows_in
+
+    comparison = SlugComparison()
+    for number, row in enumerate(rows_in(files)):
+        slug = row.data.get("slug") if isinstance(row.data, dict) else None
+        if slug in suspects:
+            with problems.kept():
+                comparison.add(slug, number, row)
+        if number % TURN_ROWS == 0:
+            await anyio.lowlevel.checkpoint()
