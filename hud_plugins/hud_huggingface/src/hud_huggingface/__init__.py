@@ -20,6 +20,7 @@ _NAMES = {
     "loading": ("iter_tasks", "load_tasks"),
     "rewards": ("reward_of",),
     "running": ("Trace", "run_single_task", "run_tasks"),
+    "saving": ("save_tasks",),
 }
 """The modules behind the names of `hud.datasets`: pydantic and pyarrow take long to import."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hud_core.errors import ConfigError, HudError
 from hud_huggingface.files import FORMATS, format_of
@@ -51,8 +52,12 @@ def pinned(ref: HubRef) -> HubRef:
     """
     if ref.is_pinned:
         return ref
+    from huggingface_hub import constants
+
     with explained(ref.repo, ref.revision):
-        resolved = hub().resolve_revision(ref.repo, repo_type=DATASET, revision=ref.revision)
+        resolved = hub().resolve_revision(
+            ref.repo, repo_type=DATASET, revision=ref.revision, local_files_only=constants.is_offline_mode()
+        )
     return ref._replace(revision=resolved.resolved)
 
 
@@ -76,7 +81,7 @@ def _names(ref: HubRef) -> list[str]:
     """List the files of a commit. The Hub's client keeps the list in its cache."""
     from huggingface_hub import get_cached_repo_tree
 
-    _snapshot(ref, [_CARD, ".gitattributes"])
+    _snapshot(ref, [_CARD, ".gitattributes"], shows_progress=False)
     with explained(ref.repo, ref.revision):
         return [file.path for file in get_cached_repo_tree(ref.repo, repo_type=DATASET, revision=ref.revision)]
 
@@ -84,7 +89,7 @@ def _names(ref: HubRef) -> list[str]:
 def _card(ref: HubRef, names: Iterable[str]) -> dict[str, object]:
     if _CARD not in names:
         return {}
-    text = (_snapshot(ref, [_CARD]) / _CARD).read_text(encoding="utf-8", errors="replace")
+    text = (_snapshot(ref, [_CARD], shows_progress=False) / _CARD).read_text(encoding="utf-8", errors="replace")
     return card_of(text, ref.repo)
 
 
@@ -123,7 +128,7 @@ def _download(ref: HubRef, names: list[str]) -> list[Part]:
     return [Part(folder / name, f"{ref.repo}: {name}") for name in names]
 
 
-def _snapshot(ref: HubRef, names: list[str]) -> Path:
+def _snapshot(ref: HubRef, names: list[str], *, shows_progress: bool = True) -> Path:
     from huggingface_hub import constants
 
     with explained(ref.repo, ref.revision):
@@ -135,8 +140,20 @@ def _snapshot(ref: HubRef, names: list[str]) -> Path:
                 revision=ref.revision,
                 allow_patterns=patterns,
                 local_files_only=constants.is_offline_mode(),
+                tqdm_class=_bar(is_shown=shows_progress and sys.stderr.isatty()),
             )
         )
+
+
+def _bar(*, is_shown: bool) -> type[Any]:
+    """Make the class of progress bars; they are for people, on stderr."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "disable": not is_shown})  # type: ignore[no-untyped-call]
+
+    return Bar
 
 
 def _literally(name: str) -> str:
@@ -164,7 +181,13 @@ def download(url: str, folder: Path) -> Part:
     shown = url.partition("?")[0]  # what stands behind may be a signature
     path = folder / "rows"
     with explained(shown, None), path.open("wb") as file:
-        http_get(url, file, headers={"accept-encoding": "identity"}, displayed_filename=name)
+        http_get(
+            url,
+            file,
+            headers={"accept-encoding": "identity"},
+            displayed_filename=name,
+            tqdm_class=_bar(is_shown=sys.stderr.isatty()),
+        )
     return Part(path, shown)
 
 
@@ -183,7 +206,7 @@ def explained(what: str, revision: str | None) -> Iterator[None]:
         page = f"{hub().endpoint}/datasets/{what}"
         raise ConfigError(f"{what} is gated: ask for access at {page}, then set HF_TOKEN to your token") from error
     except errors.RepositoryNotFoundError as error:
-        raise ConfigError(f"no dataset {what!r} on the Hub, or it is private: {_token_hint()}") from error
+        raise _not_found(what) from error
     except errors.RevisionNotFoundError as error:
         raise ConfigError(f"{what} has no revision {revision or 'main'!r}") from error
     except (
@@ -196,16 +219,22 @@ def explained(what: str, revision: str | None) -> Iterator[None]:
         raise _refused(what, error) from error
     except http_error as error:
         raise _unreachable(what, error) from error
+    except RuntimeError as error:  # a part of an upload failed; why is behind it
+        raise HubError(f"{what}: {error} {error.__cause__ or ''}".rstrip()) from error
     except (errors.HFValidationError, errors.LocalTokenNotFoundError) as error:
         raise ConfigError(f"{what}: {error}") from error
 
 
-def _token_hint() -> str:
+def _not_found(what: str) -> ConfigError:
+    hint = "your token may not see it" if has_token() else "set HF_TOKEN, or log in with `hf auth login`, to see it"
+    return ConfigError(f"no dataset {what!r} on the Hub, or it is private: {hint}")
+
+
+def has_token() -> bool:
+    """Whether there is a token for the Hub: in the environment, or stored."""
     from huggingface_hub import get_token
 
-    if get_token() is None:
-        return "set HF_TOKEN, or log in with `hf auth login`, if it is private"
-    return "your token may not see it"
+    return get_token() is not None
 
 
 def _unreachable(what: str, error: Exception) -> HudError:
@@ -229,6 +258,10 @@ def _refused(what: str, error: Exception) -> HudError:
         return HubError(f"{what}: the server wants no more requests (429){f' for {wait} s' if wait else ''}; try later")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return HubError(f"{what}: the server fails ({status} {said}); try again later")
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        return HubError(f"{what} was changed by somebody else meanwhile; save again")
     if status == HTTPStatus.UNAUTHORIZED:
+        if not has_token():  # how the Hub answers for what it does not show to everybody
+            return _not_found(what)
         return ConfigError(f"{what}: the token is refused ({said}); set HF_TOKEN, or log in with `hf auth login`")
     return ConfigError(f"{what}: the server refuses ({status} {said})")
