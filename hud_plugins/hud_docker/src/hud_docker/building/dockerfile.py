@@ -84,14 +84,14 @@ class Dockerfile:
 
     def _lineage(self) -> list[Stage]:
         """Give the last stage and those it is made from, last first."""
-        found, position = [], len(self.stages) - 1
-        while True:
-            stage = self.stages[position]
-            found.append(stage)
-            earlier = [number for number in range(position) if self.stages[number].name == stage.base.lower()]
-            if not earlier:
-                return found
-            position = earlier[-1]
+        found: list[Stage] = []
+        position: int | None = len(self.stages) - 1 if self.stages else None
+        while position is not None:
+            found.append(self.stages[position])
+            names = [stage.name for stage in self.stages[:position]]
+            base = found[-1].base.lower()
+            position = max((number for number, name in enumerate(names) if name and name == base), default=None)
+        return found
 
 
 class Stage(NamedTuple):
