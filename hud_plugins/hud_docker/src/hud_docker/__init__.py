@@ -30,4 +30,5 @@ def hud_backends() -> Iterable[Provider[Backend]]:
 @hookimpl
 def hud_commands() -> Iterable[Command]:
     """Provide the commands that build and check images, and that remove what was left on an engine."""
+    yield Command.from_module("debug", "find out why an image does not work, phase by phase", "hud_docker.commands.debug")
     yield Command.from_module("gc", "remove what clients that are gone left on the engine", "hud_docker.commands.gc")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hud_core.errors import ConfigError
+from hud_mcp.commands.console import emit, plain, say
 
 if TYPE_CHECKING:
     from hud_docker.debugging.report import Examination, Phase
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(as_data(examination), indent=2, ensure_ascii=False))
     else:
-        print(f"\n{summary(examination)}")
+        emit(f"\n{summary(examination)}")
     return 0 if examination.failed is None else EXIT + examination.failed.number
 
 
@@ -81,7 +82,7 @@ async def _examined(arguments: argparse.Namespace) -> Examination:
         marker=secrets.token_hex(8),
     )
     tell = (lambda _: None) if arguments.json else partial(_print, arguments.verbose)
-    log = _say if arguments.verbose else lambda _: None
+    log = say if arguments.verbose else lambda _: None
     build = None if folder is None else partial(_build, folder, wanted.image, arguments.platform)
     async with backends_of(getattr(arguments, "kernel", None) or Kernel()) as backends:
         return await Examiner(wanted, tell, log).run(Engine.connect, backends, build)
@@ -158,7 +159,7 @@ async def _build(folder: Path, tag: str, platform: str | None) -> None:
     try:
         dockerfile = find_dockerfile(folder) or "Dockerfile"
         request = BuildRequest(directory=folder, dockerfile=dockerfile, tag=tag, platform=platform)
-        await (await find_builder(engine)).build(request, _say)
+        await (await find_builder(engine)).build(request, say)
     finally:
         await engine.aclose()
 
@@ -166,10 +167,4 @@ async def _build(folder: Path, tag: str, platform: str | None) -> None:
 def _print(is_verbose: bool, phase: Phase) -> None:  # noqa: FBT001  bound by `partial`
     from hud_docker.debugging.report import as_text
 
-    print("\n".join(as_text(phase, is_verbose=is_verbose)), flush=True)
-
-
-def _say(line: str) -> None:
-    from hud_mcp.commands.console import say
-
-    say(line)
+    emit(plain("\n".join(as_text(phase, is_verbose=is_verbose))))

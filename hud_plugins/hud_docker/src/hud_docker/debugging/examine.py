@@ -121,6 +121,7 @@ class Examiner:
             async with self._phase(2) as phase:
                 phase.tried = f"started a container of {self._wanted.image}, and sent initialize"
                 session = await containers.enter_async_context(backends.opens(self._ref()))
+                phase.found += self._noise()
             if self._ends_with(2):
                 return
             scenarios = await self._discover(session)
@@ -132,6 +133,11 @@ class Examiner:
 
     def _ends_with(self, phase: int) -> bool:
         return self._wanted.max_phase == phase
+
+    def _noise(self) -> list[str]:
+        """Say what stands in the way of other clients, though not in ours: text where the protocol is spoken."""
+        noise = [line for line in self._lines if line.startswith("(stdout")]
+        return [f"warning: {noise[0]}; many clients stop at that: {find_fix(noise[0])}"] if noise else []
 
     async def _discover(self, session: Session) -> list[ListedPrompt]:
         async with self._phase(3) as phase:
@@ -198,14 +204,12 @@ class Examiner:
         try:
             yield running
         except (HudError, TimeoutError) as error:
-            text = describe(error) if isinstance(error, HudError) else running.late(self._wanted.timeout)
-            said = running.over(
-                time.perf_counter() - began,
-                error=text,
-                fix=find_fix(text, *reversed(self._lines)) if number > 1 else find_fix(text),
-                log=self._lines,
-            )
-            self._add(said)
+            text = describe(error) if isinstance(error, HudError) else _late(self._wanted.timeout)
+            fix = find_fix(text, *reversed(self._lines))
+            if fix is None and isinstance(error, HudError) and "\n" not in text:
+                text, _, fix = text.partition("; ")  # what is wrong, then what to do: so speak the errors of ours
+            failure = {"error": text, "fix": fix or None, "log": tuple(self._lines)}
+            self._add(running.over(time.perf_counter() - began, **failure))
             raise _FailedError from error
         self._add(running.over(time.perf_counter() - began))
 
@@ -232,9 +236,6 @@ class _Running:
         self.tried = ""
         self.found: list[str] = []
 
-    def late(self, seconds: float) -> str:
-        return f"it was not over within {seconds:g} s; --timeout gives it longer"
-
     def over(self, seconds: float, **failure: Any) -> Phase:
         return Phase(
             number=self.number,
@@ -245,6 +246,10 @@ class _Running:
             found=tuple(self.found),
             **failure,
         )
+
+
+def _late(seconds: float) -> str:
+    return f"it was not over within {seconds:g} s; --timeout gives it longer"
 
 
 async def _image(engine: Engine, image: str) -> str:
