@@ -21,11 +21,14 @@ from hud_docker.session import open_container_session
 from hud_docker.sweeping import sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
     from types import TracebackType
 
     from hud_core.environment.session import Session
     from hud_core.model.task import Recipe
+    from hud_docker.developing.workshop import Workshop
     from hud_docker.images import Image
     from hud_docker.options import ContainerOptions
 
@@ -66,6 +69,21 @@ class DockerBackend(Backend):
             BackendError: None does; the message says what to do.
         """
         await self.engine()
+
+    def develop(self, folder: Path, *, module: str | None, say: Callable[[str], None]) -> Workshop:
+        """Make what keeps an image, and the containers made from it, in step with a folder: `hud dev` asks for it.
+
+        Args:
+            folder: Has the Dockerfile.
+            module: What is to be served in there; None leaves it to the image.
+            say: Takes the lines of a build.
+
+        Raises:
+            ConfigError: There is no Dockerfile.
+        """
+        from hud_docker.developing.workshop import Workshop
+
+        return Workshop(folder, module=module, say=say)
 
     async def plan(self, name: str, options: ContainerOptions) -> Plan:
         """Find the engine and the image, once for all rollouts of a job.

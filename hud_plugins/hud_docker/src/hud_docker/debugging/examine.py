@@ -181,16 +181,16 @@ class Examiner:
     async def _grade(
         self, engine: Engine, session: Session, backends: Backends, chosen: tuple[str, Mapping[str, Any]]
     ) -> None:
-        async with self._phase(5) as phase, AsyncExitStack() as stack:
+        async with self._phase(5) as phase:
             phase.tried = f"opened a second container, set up the same there, and graded both with {self._wanted.answer!r}"
             with anyio.fail_after(2 * self._wanted.timeout):
-                other = await stack.enter_async_context(backends.opens(self._ref()))
-                await other.setup(*chosen)
-                for one, name in ((session, "first"), (other, "second")):
-                    evaluation = await one.grade(Answer(text=self._wanted.answer))
-                    phase.found.append(f"reward of the {name} container: {evaluation.reward:g}")
-                phase.failed_title = "Sessions are not isolated"
-                phase.found.append(await check_isolation(engine, f"{LABEL}={self._wanted.marker}"))
+                async with backends.opens(self._ref()) as other:
+                    await other.setup(*chosen)
+                    for one, name in ((session, "first"), (other, "second")):
+                        evaluation = await one.grade(Answer(text=self._wanted.answer))
+                        phase.found.append(f"reward of the {name} container: {evaluation.reward:g}")
+                    phase.failed_title = "Sessions are not isolated"
+                    phase.found.append(await check_isolation(engine, f"{LABEL}={self._wanted.marker}"))
 
     def _ref(self) -> EnvRef:
         given = {"ready_timeout": self._wanted.timeout, "timeout": self._wanted.timeout, **self._wanted.options}
@@ -282,4 +282,4 @@ def _listed(names: Any) -> str:
 
 
 def _first_line(prompt: Prompt) -> str:
-    return next(iter(str(prompt).strip().splitlines()), "")
+    return next(iter(prompt.text.strip().splitlines()), "")

@@ -52,6 +52,8 @@ class Workshop:
         self._inside: Inside | None = None
         self._built = ""
         """The image that came from the Dockerfile, by its id."""
+        self._options: dict[str, Any] = {}
+        """How containers are opened at present. A backend looks only once what a tag names: a later image comes by id."""
         self._saved: set[str] = set()
         """Files that were saved since, which a further layer has."""
         self._known = self._paths()
@@ -89,7 +91,7 @@ class Workshop:
         image = await engine.read(engine.client.inspect_image, self._tag)
         self._built = image["Id"]
         self._inside = Inside(engine, image["Config"], f"{LABEL}={self._marker}")
-        return self._ref(self._inside)
+        return self._begin(self._inside)
 
     async def follow(self, files: set[Path]) -> EnvRef | None:
         """Bring files that were saved into the containers, and into the image for those to come.
@@ -112,7 +114,10 @@ class Workshop:
             await inside.put(self._folder, changed)
         self._saved |= changed
         await self._add_layer(inside)
-        return None if reloads else self._ref(inside)
+        if not reloads:
+            return self._begin(inside)
+        self._options["image"] = (await inside.engine.read(inside.engine.client.inspect_image, self._tag))["Id"]
+        return None
 
     async def _is_plain(self, inside: Inside, changed: set[str]) -> bool:
         """Whether files are sources that the image has as they are: nothing is made of them when it is built."""
@@ -144,9 +149,9 @@ class Workshop:
     def _relative(self, file: Path) -> str:
         return file.relative_to(self._folder).as_posix() if file.is_relative_to(self._folder) else ""
 
-    def _ref(self, inside: Inside) -> EnvRef:
+    def _begin(self, inside: Inside) -> EnvRef:
         variables = self._folder / ".env"
-        options: dict[str, Any] = {
+        self._options = {
             "image": self._tag,
             "pull": "never",
             "pool": 0,
@@ -154,4 +159,4 @@ class Workshop:
             "env_file": str(variables) if variables.is_file() else None,
             "command": inside.command_for(self._module),
         }
-        return EnvRef(self._folder.name, "docker", options)
+        return EnvRef(self._folder.name, "docker", self._options)

@@ -66,9 +66,10 @@ def serve_container(arguments: argparse.Namespace, folder: Path) -> int:
             "--keep-state is for modules that are imported here, and not for a container; leave it out, or --no-docker"
         )
         raise ConfigError(msg)
-    backend = cast("Develops", arguments.kernel.backends.create("docker"))
-    workshop = backend.develop(folder, module=arguments.module, say=say)
-    return _run(arguments, Containers(workshop, folder), watched)
+    arguments.kernel.backends["docker"]  # raises, with what to install
+    create = partial(arguments.kernel.backends.create, "docker")
+    backend = cast("Callable[[], Develops]", create)
+    return _run(arguments, Containers(backend, folder, arguments.module, say), watched)
 
 
 def _watched(arguments: argparse.Namespace) -> list[Path]:

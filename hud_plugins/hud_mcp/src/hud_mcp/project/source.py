@@ -122,16 +122,26 @@ class Containers(Source):
     """A container whose image is built from a folder.
 
     Args:
-        workshop: Builds the image, and keeps containers in step.
+        backend: Makes the backend that does it; in the event loop, which backends may need.
         folder: The folder.
+        module: What is to be served in the container; None leaves it to the image.
+        say: Takes what is worth showing of a build.
     """
 
     starts_early = True
 
-    def __init__(self, workshop: Workshop, folder: Path) -> None:
-        self._workshop = workshop
+    def __init__(
+        self, backend: Callable[[], Develops], folder: Path, module: str | None, say: Callable[[str], None]
+    ) -> None:
+        self._begin: Callable[[], Workshop] = lambda: backend().develop(folder, module=module, say=say)
+        self._made: Workshop | None = None
         self._folder = folder
         self.name = str(folder)
+
+    @property
+    def _workshop(self) -> Workshop:
+        self._made = self._made or self._begin()
+        return self._made
 
     @property
     def files(self) -> Iterable[Path]:
