@@ -9,6 +9,7 @@ import threading
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from hud_core.errors import ConfigError
@@ -53,6 +54,7 @@ class ClassicBuilder(Builder):
             # Not abandoned: it ends soon after `stop`, and only then is the build over.
             failure = await anyio.to_thread.run_sync(running.run)
             tasks.cancel_scope.cancel()
+        await anyio.lowlevel.checkpoint()  # the caller may be cancelled; the group did not pass that on
         if failure is not None:
             raise failure
 
@@ -112,7 +114,7 @@ class _Running:
         for line in _COLOUR.sub("", _text(message)).splitlines():
             if match := _STEP.match(line):
                 (self._step, self._instruction), self._output = match.groups(), []
-            elif not line.startswith(" ---> "):
+            elif not line.startswith((" ---> ", "Removing intermediate container ")):
                 self._output = [*self._output[-LAST_LINES:], line]
             if line.strip():
                 self._tell(line)
