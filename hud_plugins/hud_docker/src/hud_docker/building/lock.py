@@ -154,7 +154,8 @@ def write_lock(lock: Lock) -> None:
 def manifest_head(data: Mapping[str, Any]) -> str:
     """Hash a lock's content for the image's label ``org.hud.manifest.head``.
 
-    It is the SHA-256 of the canonical JSON, a colon, and the number of its bytes. ``images`` and ``push`` are left out: they name the image that carries the label, and change when it is pushed.
+    It is the SHA-256 of the canonical JSON, a colon, and the number of its bytes. ``images`` and ``push`` are left out:
+    they name the image that carries the label, and change when it is pushed.
     """
     kept = {name: value for name, value in data.items() if name not in {"images", "push"}}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
