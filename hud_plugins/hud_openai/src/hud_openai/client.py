@@ -1,36 +1,28 @@
-"""One endpoint of OpenAI's APIs, through the official SDK: connections, and what its errors mean.
+"""One endpoint of OpenAI's APIs: what it is asked, and what its errors mean.
 
-The SDK tries nothing again, not even with a client of somebody else's: the kernel does, which sees all calls.
-
-Requests go through the SDK's generic ``post``, not ``chat.completions.create``, which walks through every message of
-every request to rename keys that the API does not have: 4 ms of CPU for a conversation of twenty turns, where
-``post`` takes 0.7 ms. Bodies are JSON both ways: to make them here is quicker, and endpoints that are not OpenAI's
-deviate in ways that pydantic models either refuse or hide.
-
-On asyncio the HTTP client is the SDK's aiohttp one: its pool costs the same at any number of connections, that of httpx
-grows with their square (at 100 connections 1.3 ms a call against 0.8 with openai 3, and 15 against 0.8 with openai 2).
-aiohttp knows only asyncio, so on trio it is the SDK's default client.
+Bodies are JSON both ways: to make them here is quicker than the SDK does, and endpoints that are not OpenAI's deviate
+in ways that pydantic models either refuse or hide. How requests travel says `hud_openai.sending`. Nothing is tried
+again here: the kernel does that, which sees all calls.
 """
 
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import sniffio
 
-from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url, retry_after
+from hud_core.agents.endpoint import public_url, retry_after
 from hud_core.errors import ContextOverflowError, ProviderError
 from hud_core.settings import settings
+from hud_openai.sending import OPENAI, OwnSender, SDKSender
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openai import APIError, APIStatusError, AsyncOpenAI, RequestOptions
-
     from hud_openai.config import EndpointConfig
+    from hud_openai.http.reply import Reply as Received
+    from hud_openai.sending import Sender
 
 TRANSIENT = (408, 409, 429)
 """Statuses below 500 that another try may change."""
@@ -45,6 +37,12 @@ WITHHELD = (
     "image_content_policy_violation",
 )  # fmt: skip
 """Codes that say that the endpoint will not show the prompt to the model, or its answer to us."""
+UNKNOWN = (401, 403)
+"""Statuses that say that the key is not good."""
+ANSWERED = range(200, 300)
+MOVED = range(300, 400)
+LONGEST = 2_000
+"""Characters of what an endpoint says is wrong that are passed on."""
 OVERFLOW = re.compile(r"context[ _](length|window|size)", re.IGNORECASE)
 """How endpoints say that a conversation is too long: OpenAI, vLLM, SGLang, llama.cpp, LiteLLM, each in its words."""
 
@@ -80,22 +78,33 @@ class Reply(NamedTuple):
     request_id: str | None
 
 
+class Problem(NamedTuple):
+    """What an endpoint says is wrong."""
+
+    message: str
+    code: str | None = None
+    type: str | None = None
+    param: str | None = None
+
+
 class Endpoint:
     """An endpoint. Its connections are kept for as long as the event loop, or until `aclose`.
 
     Args:
         config: Where it is and how to ask it.
         path: Where requests go, behind the base URL.
+
+    Raises:
+        ConfigError: A header, the key or the address cannot be sent.
     """
 
     def __init__(self, config: EndpointConfig, path: str) -> None:
-        import openai  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
-
-        self._config = config
+        client = config.openai_client
         self._path = path
-        given = config.openai_client.api_key if config.openai_client else None
-        self._key = given or config.api_key or settings.openai_api_key or "none"
-        self._clients = ClientPerLoop(partial(_make, config, self._key))
+        self._extra_body: Mapping[str, Any] = config.completion_kwargs.get("extra_body") or {}
+        self._where = public_url(str(config.base_url or (client.base_url if client else OPENAI)))
+        self._key = (client.api_key if client else None) or config.api_key or settings.openai_api_key or "none"
+        self._sender: Sender = SDKSender(client, config) if client else OwnSender(config, self._key)
 
     async def check_key(self) -> None:
         """List the models, to find out whether the key is good for that.
@@ -103,15 +112,9 @@ class Endpoint:
         Raises:
             ProviderError: The key is refused, or the endpoint cannot be reached.
         """
-        import openai
-
-        client = self._config.openai_client or await self._clients.get()
-        try:
-            await client.get("/models", cast_to=openai.AsyncAPIResponse[object], options=self._options())
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.APIConnectionError) as error:
-            raise self._meaning(error) from error
-        except openai.APIError:
-            return  # it knows the key, or does not ask for one; that it lists no models is no fault
+        reply = await self._send("GET", "/models")
+        if reply.status in UNKNOWN:  # with another status it knows the key, or does not ask for one
+            raise self._refused(reply)
 
     async def complete(self, body: Mapping[str, Any]) -> Reply:
         """Send one request.
@@ -121,69 +124,42 @@ class Endpoint:
             ContextOverflowError: The conversation is too long.
             ProviderError: The endpoint failed otherwise.
         """
-        import openai
-
-        client = self._config.openai_client or await self._clients.get()
-        try:
-            response = await client.post(
-                self._path,
-                cast_to=openai.AsyncAPIResponse[object],
-                content=msgspec.json.encode({**body, **self._config.completion_kwargs.get("extra_body", {})}),
-                options=self._options(),
-            )
-            return Reply(self._without_key(await response.read()), response.request_id)
-        except openai.APIError as error:
-            raise self._meaning(error) from error
+        content = msgspec.json.encode({**body, **self._extra_body} if self._extra_body else body)
+        reply = await self._send("POST", self._path, content)
+        if reply.status not in ANSWERED:
+            raise self._refused(reply)
+        return Reply(self._without_key(reply.body), reply.headers.get("x-request-id"))
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given stays open."""
-        await self._clients.aclose()
+        await self._sender.aclose()
 
-    def _options(self) -> RequestOptions:
-        kwargs = self._config.completion_kwargs
-        headers, query = kwargs.get("extra_headers", {}), kwargs.get("extra_query", {})
-        return {"headers": headers, "params": query, "max_retries": 0}
+    async def _send(self, method: str, path: str, body: bytes | None = None) -> Received:
+        try:
+            return await self._sender.send(method, path, body)
+        except ProviderError as error:
+            error.args = (self._safe(str(error)),)
+            raise
 
-    def _meaning(self, error: APIError) -> ProviderError:
-        """Say what an error of the SDK means for a rollout, without the key, should the endpoint have repeated it."""
-        import openai
-
-        where = public_url(str(self._config.base_url or "https://api.openai.com/v1"))
-        if isinstance(error, openai.APIStatusError):
-            return self._refused(error, where)
-        if isinstance(error, openai.APIConnectionError):
-            return self._unreachable(error, where)
-        return ProviderError(self._safe(f"{where} gave an answer that the SDK cannot read: {error}"))
-
-    def _refused(self, error: APIStatusError, where: str | None) -> ProviderError:
-        status = error.status_code
-        said = error.body.get("message") if isinstance(error.body, dict) else None
-        text = self._safe(f"{where} answered {status}: {said or error.message}")
+    def _refused(self, reply: Received) -> ProviderError:
+        """Say what an error means for a rollout, without the key, should the endpoint have repeated it."""
+        status, problem = reply.status, _problem(reply)
+        text = self._safe(f"{self._where} answered {status}: {problem.message}")
         is_rejected = status in REJECTED
-        if is_rejected and OVERFLOW.search(f"{error.code} {error.type} {said or error.message}"):
+        if is_rejected and OVERFLOW.search(f"{problem.code} {problem.type} {problem.message}"):
             return ContextOverflowError(text)
-        is_transient = (status in TRANSIENT or status >= 500) and error.code not in SPENT  # noqa: PLR2004
+        is_transient = (status in TRANSIENT or status >= 500) and problem.code not in SPENT  # noqa: PLR2004
         kind = RejectedError if is_rejected else RefusedError
-        if is_rejected and is_withheld(error.code, text):
+        if is_rejected and is_withheld(problem.code, text):
             kind = WithheldError
         return kind(
             text,
-            code=error.code,
-            param=error.param,
+            code=problem.code,
+            param=problem.param,
             retry=is_transient,
-            retry_after=retry_after(error.response.headers),
+            retry_after=retry_after(reply.headers),
             overloaded=is_transient and status in OVERLOADED,
         )
-
-    def _unreachable(self, error: APIError, where: str | None) -> ProviderError:
-        """Tell a refused connection from silence; the SDK calls either of them a timeout, as the HTTP client does."""
-        import openai
-
-        reason = innermost(error)
-        is_refused = isinstance(reason, OSError) and not isinstance(reason, TimeoutError)
-        if isinstance(error, openai.APITimeoutError) and not is_refused:
-            return ProviderError(f"{where} did not answer in time; setting 'timeout' says how many seconds it has")
-        return ProviderError(self._safe(f"cannot reach {where}: {reason}"))
 
     def _safe(self, text: str) -> str:
         return text if self._key == "none" else text.replace(self._key, "***")
@@ -198,13 +174,25 @@ def is_withheld(code: str | None, text: str) -> bool:
     return code in WITHHELD or (code == "invalid_prompt" and "polic" in text)
 
 
-def _make(config: EndpointConfig, key: str) -> AsyncOpenAI:
-    import openai
-
-    is_asyncio = sniffio.current_async_library() == "asyncio"
-    return openai.AsyncOpenAI(
-        base_url=config.base_url,
-        api_key=key,
-        timeout=openai.not_given if config.timeout is None else config.timeout,
-        http_client=openai.DefaultAioHttpClient() if is_asyncio else openai.DefaultAsyncHttpxClient(),
+def _problem(reply: Received) -> Problem:
+    """Read the body of an error: OpenAI's form, or what other servers and the proxies before them make of it."""
+    if reply.status in MOVED:
+        return Problem(f"it has moved to {public_url(reply.headers.get('location', 'nowhere'))}; set base_url to that")
+    text = reply.body.decode(errors="replace").strip()
+    try:
+        said = msgspec.json.decode(reply.body)
+    except msgspec.MsgspecError:
+        return Problem(_short(text))
+    error = said.get("error", said) if isinstance(said, dict) else said
+    if not isinstance(error, dict):
+        return Problem(_short(error if isinstance(error, str) else text))
+    code, kind, param = (
+        None if (value := error.get(name)) is None else str(value) for name in ("code", "type", "param")
     )
+    message = error.get("message")
+    return Problem(_short(message if isinstance(message, str) and message else text), code, kind, param)
+
+
+def _short(text: str) -> str:
+    """Shorten what an endpoint says, which may be a whole web page."""
+    return f"{text[:LONGEST]} [...]" if len(text) > LONGEST else text or "it said nothing"
