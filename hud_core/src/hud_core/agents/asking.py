@@ -154,7 +154,8 @@ def _size(*texts: str | bytes) -> int:
 def key_of(agent: ToolLoopAgent, conversation: Conversation, repeat: int) -> str:
     """Digest everything that an answer depends on."""
     who = f"{type(agent).__module__}.{type(agent).__qualname__}"
-    whole = [FORMAT, who, agent.fingerprint, repeat, *attrs.astuple(conversation, recurse=False)]
+    said = attrs.astuple(conversation, recurse=False, filter=lambda field, _: bool(field.eq))
+    whole = [FORMAT, who, agent.fingerprint, repeat, *said]
     return hashlib.sha256(msgspec.json.encode(whole, enc_hook=repr, order="deterministic")).hexdigest()
 
 

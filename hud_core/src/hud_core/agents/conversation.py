@@ -72,7 +72,10 @@ class Conversation:
     enable_citations: bool = False
     """Whether the answer is to name its sources, where the model can."""
     turns: list[Message | ModelTurn | ToolTurn] = field(factory=list)
-    """The prompt's messages, then turns of the model and of the tools."""
+    """The prompt's messages, then turns of the model and of the tools. They are added, and never changed."""
+    written: Any = field(default=None, eq=False, repr=False)
+    """For the agent to keep what it has put into its API's form, so that a turn is put into it once: no part of what
+    is said."""
 
 
 def schema_instruction(schema: Mapping[str, Any]) -> str:

@@ -63,11 +63,14 @@ def read_json(text: str) -> Any:  # noqa: ANN401  any JSON value
         ValueError: It is no JSON.
         RecursionError: It is too deep.
     """
-    return json.loads(text, parse_constant=_refuse_constant)
+    return _decoder.decode(text)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def portable_tools(tools: Sequence[Tool]) -> tuple[tuple[Tool, ...], dict[str, str]]:

@@ -8,7 +8,7 @@ from hud_core import trace
 from hud_core.agents import ToolLoopAgent, schema_instruction
 from hud_openai.client import Endpoint, RejectedError, WithheldError
 from hud_openai.config import TRANSPORT, ChatConfig
-from hud_openai.messages import offer_as_functions, wire_messages, wire_tools
+from hud_openai.messages import Written, offer_as_functions
 from hud_openai.replies import read_reply, withheld
 from hud_openai.schemas import AnswerForm, answer_form
 
@@ -83,9 +83,10 @@ class OpenAIChatAgent(ToolLoopAgent):
         system = "\n\n".join(filter(None, (conversation.system, instruction)))
         left_out = TRANSPORT if conversation.tools else (*TRANSPORT, *ONLY_WITH_TOOLS)
         body = {name: value for name, value in self.config.completion_kwargs.items() if name not in left_out}
-        body |= {"model": self.config.model, "messages": wire_messages(conversation, system=system)}
+        written = Written.of(conversation)
+        body |= {"model": self.config.model, "messages": written.messages(conversation.turns, system=system)}
         if conversation.tools:
-            body["tools"] = wire_tools(conversation.tools)
+            body["tools"] = written.tools(conversation.tools)
         if self.config.checkpoint:
             body["checkpoint"] = self.config.checkpoint
         return body

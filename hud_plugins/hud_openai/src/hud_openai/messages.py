@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from attrs import evolve
 
 from hud_core.agents.conversation import ModelTurn, ToolTurn
@@ -19,19 +21,57 @@ if TYPE_CHECKING:
     from hud_core.model.tools import Tool, ToolResult
 
 Wire = dict[str, Any]
+Turn = Message | ModelTurn | ToolTurn
 
 
-def wire_messages(conversation: Conversation, *, system: str) -> list[Wire]:
-    """Make the messages of a request; the model's own turns go back as they came."""
-    messages = [{"role": "system", "content": system}] if system else []
-    for turn in conversation.turns:
-        if isinstance(turn, ModelTurn):
-            messages.append(turn.raw)
-        elif isinstance(turn, ToolTurn):
-            messages += _results(turn)
-        else:
-            messages.append(_message(turn))
-    return messages
+class Written:
+    """A conversation as JSON. Each of its turns is written once: every request holds all that were said before."""
+
+    def __init__(self) -> None:
+        self._turns: list[Turn] = []
+        self._said = bytearray()
+        self._tools: tuple[Tool, ...] = ()
+        self._offered = msgspec.Raw(b"[]")
+
+    @classmethod
+    def of(cls, conversation: Conversation) -> Written:
+        """Give what was written of a conversation so far."""
+        if not isinstance(conversation.written, cls):
+            conversation.written = cls()
+        return conversation.written
+
+    def messages(self, turns: Sequence[Turn], *, system: str) -> msgspec.Raw:
+        """Write the messages of a request.
+
+        Args:
+            turns: The conversation's, of which the model's own go back as they came.
+            system: What the model is told first.
+        """
+        if len(turns) < len(self._turns) or not all(map(is_, self._turns, turns)):  # it is another conversation now
+            self._turns, self._said = [], bytearray()
+        for turn in turns[len(self._turns) :]:
+            self._said += _listed(wire_messages(turn))
+            self._turns.append(turn)
+        first = _listed([{"role": "system", "content": system}]) if system else b""
+        return msgspec.Raw(b"[%b]" % (first + self._said)[:-1])
+
+    def tools(self, tools: tuple[Tool, ...]) -> msgspec.Raw:
+        """Write the tools of a request."""
+        if tools is not self._tools:
+            self._tools, self._offered = tools, msgspec.Raw(msgspec.json.encode(wire_tools(tools)))
+        return self._offered
+
+
+def _listed(messages: list[Wire]) -> bytes:
+    """Write messages as a part of a list, with a comma behind each."""
+    return b"".join(msgspec.json.encode(message) + b"," for message in messages)
+
+
+def wire_messages(turn: Turn) -> list[Wire]:
+    """Give the messages that a turn is told by."""
+    if isinstance(turn, ModelTurn):
+        return [turn.raw]
+    return list(_results(turn)) if isinstance(turn, ToolTurn) else [_message(turn)]
 
 
 def offer_as_functions(conversation: Conversation, forms: Sequence[NativeTool]) -> None:

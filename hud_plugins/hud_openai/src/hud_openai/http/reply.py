@@ -13,6 +13,13 @@ MOST_OF_HEAD = 256 * 1024
 """Bytes before the body at the most."""
 ENCODINGS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
 """Content encodings that are undone, and what zlib calls their format. None of them is asked for."""
+READ = frozenset(
+    (
+        b"content-length", b"transfer-encoding", b"content-encoding", b"location", b"x-request-id", b"retry-after",
+        b"retry-after-ms",
+    )
+)  # fmt: skip
+"""The headers that somebody reads; there are dozens of others."""
 
 
 class BadReplyError(Exception):
@@ -28,7 +35,7 @@ class Reply(NamedTuple):
 
     status: int
     headers: dict[str, str]
-    """By their names in lower case."""
+    """Those that somebody reads, by their names in lower case."""
     body: bytes
 
 
@@ -124,9 +131,9 @@ class ReplyReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; of one that comes twice, both values."""
-        if self.is_done:
-            return
         name = name.lower()
+        if name not in READ or self.is_done:
+            return
         self._headers[name] = value if name not in self._headers else self._headers[name] + b", " + value
 
     def on_headers_complete(self) -> None:
