@@ -6,10 +6,12 @@ CPU of a call: theirs are made for many small reads, these wait for one reply.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
 import sys
+from ipaddress import ip_address
 
 import anyio
 from anyio.abc import SocketAttribute
@@ -108,21 +110,53 @@ class Connection:
 
 
 async def connect(host: str, port: int) -> Connection:
-    """Connect to the first of a host's addresses that answers.
+    """Connect to a host; of several addresses, to the first that answers.
 
     Raises:
         OSError: None does.
     """
-    stream = await anyio.connect_tcp(host, port)
-    try:
-        sock = stream.extra_attributes[SocketAttribute.raw_socket]().dup()  # its own is the event loop's
-    finally:
-        await anyio.aclose_forcefully(stream)
-    sock.settimeout(0)
+    sock = await (_dial(host, port) if _is_address(host) else _find(host, port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE)
     return Connection(sock)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def _find(host: str, port: int) -> socket.socket:
+    stream = await anyio.connect_tcp(host, port)
+    try:
+        sock: socket.socket = stream.extra_attributes[SocketAttribute.raw_socket]().dup()  # its own is the loop's
+    finally:
+        await anyio.aclose_forcefully(stream)
+    sock.settimeout(0)
+    return sock
+
+
+async def _dial(address: str, port: int) -> socket.socket:
+    """Connect to an address, which needs none of what finding one of many takes: that is a fifth of a millisecond."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    sock.settimeout(0)
+    problem = sock.connect_ex((address, port))
+    if problem in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+        try:
+            await anyio.wait_writable(sock)
+        except BaseException:
+            sock.close()
+            raise
+        problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if problem:
+        sock.close()
+        raise OSError(problem, os.strerror(problem))
+    return sock
 
 
 def trust() -> ssl.SSLContext:

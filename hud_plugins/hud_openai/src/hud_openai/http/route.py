@@ -72,7 +72,7 @@ def read_url(url: str) -> tuple[Origin, str, str]:
         raise ConfigError(f"{public_url(url)!r} is no address: {error}") from error
     if not host or parts.scheme not in PORTS:
         raise ConfigError(f"{public_url(url)!r} is no address: it must be like http://host:8000/v1")
-    origin = Origin(parts.scheme, host, port or PORTS[parts.scheme])
+    origin = Origin(parts.scheme, host, PORTS[parts.scheme] if port is None else port)
     return origin, quote(parts.path, safe=SAFE).rstrip("/"), quote(parts.query, safe=f"{SAFE}?")
 
 
