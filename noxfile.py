@@ -36,6 +36,9 @@ EXTRAS = ["--extra=testing", "--extra=yaml"]  # not those of hud_frameworks
 FRAMEWORKS = ["google-adk", "langchain-core", "llama-index-core", "openai-agents"]
 KERNEL_NEEDS = ["anyio>=4.11", "attrs", "cattrs", "msgspec", "pluggy", "pytest"]
 
+# Tests wait for processes and for clocks half of the time. Those of one file run in one process, in their order.
+AT_ONCE = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+
 HERE = "{}.{}".format(*sys.version_info)
 PYTHONS = sorted({"3.11", "3.12", "3.13", HERE}, key=lambda version: int(version.split(".")[1]))
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("hud_plugins/*/pyproject.toml"))
@@ -84,7 +87,7 @@ def suite(session: nox.Session) -> None:
     # What differs between Pythons differs on asyncio too; which event loop runs a test is another question.
     part = ["tests/core", "tests/plugins", "-m", "not slow", "-k", "not trio"]
     chosen = ["--ignore=tests/tooling"] if whole else part
-    session.run("pytest", "--durations=25", *(session.posargs or chosen), env=peers(session))
+    session.run("pytest", "--durations=25", *(session.posargs or [*AT_ONCE, *chosen]), env=peers(session))
 
 
 @nox.session

@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
+
+import pytest
 
 # What a script runs in the background ignores Ctrl-C, and so would the processes that are interrupted here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist they run one after the other
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run the tests that share one Docker engine in one process, one after the other; others file by file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByEngine(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            folder, found, _ = nodeid.partition("/hud_docker/")
+            return folder + found if found else super()._split_scope(nodeid)
+
+    return ByEngine(config, log)
