@@ -35,8 +35,8 @@ _SOON = ["timeout:1", "attempts:1"]
 class Egress:
     """A network of containers that may reach some hosts. `open` makes one; `aclose` comes after its last container.
 
-    Each container reaches the proxy on the network's own address, and neither other containers nor anything else but what
-    this machine itself serves to all networks.
+    Each container reaches the proxy on the network's own address, and neither other containers nor anything else, but
+    for what this machine itself serves on all of its addresses.
     """
 
     def __init__(self, engine: Engine, network: str, listener: MultiListener[SocketStream]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -110,6 +111,7 @@ def _connect(address: Address | None, timeout: float) -> tuple[APIClient, Addres
 
     found = address or find_address()
     try:
+        _knock(found, timeout)
         client = _client(found, DEFAULT_DOCKER_API_VERSION, timeout)
         said = client.version(api_version=False)
     except Exception as error:
@@ -118,6 +120,14 @@ def _connect(address: Address | None, timeout: float) -> tuple[APIClient, Addres
         raise explained from error
     version = _agreed(said, DEFAULT_DOCKER_API_VERSION, found)
     return (client if version == DEFAULT_DOCKER_API_VERSION else _client(found, version, timeout)), found
+
+
+def _knock(address: Address, timeout: float) -> None:
+    """See whether somebody listens on a socket: the SDK leaves one of its own open when nobody does."""
+    if address.socket is not None:
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(timeout)
+            knocking.connect(address.socket)
 
 
 def _client(address: Address, version: str, timeout: float) -> APIClient:

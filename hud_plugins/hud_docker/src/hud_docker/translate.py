@@ -40,11 +40,13 @@ _NO_PLATFORM = re.compile(r"does not match the (specified|detected) platform|no 
 def translated(error: Exception, address: Address) -> EngineError | None:
     """Say an exception of the SDK as an error of this plugin; None where the engine has no part in it."""
     from docker.errors import APIError, DockerException
-    from requests import RequestException
+    from requests import JSONDecodeError, RequestException
     from urllib3.exceptions import HTTPError
 
     if isinstance(error, APIError):
         return _answered(error, address)
+    if isinstance(error, JSONDecodeError):
+        return EngineRefusedError(f"what answers at {address} is no container engine: it sends no JSON")
     if isinstance(error, (DockerException, RequestException, HTTPError, OSError)):
         return _unanswered(error, address)
     return None
