@@ -5,13 +5,16 @@ In CI an engine is brought up where none answers (`engine/up.sh`), and no test i
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
 import subprocess
 import tarfile
+import tempfile
 import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -86,13 +89,25 @@ def built(client: APIClient, name: str, files: Mapping[str, bytes]) -> str:
     """Build an image unless it is there, and give its tag, which says what is in it."""
     digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
     tag = f"{name}:{digest}"
-    if client.images(tag):
-        return tag
+    with _alone(name):
+        if not client.images(tag):
+            _build(client, tag, files)
+    return tag
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Keep out the other processes that run tests: the first one builds, and the others find what it has built."""
+    with Path(tempfile.gettempdir(), f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(client: APIClient, tag: str, files: Mapping[str, bytes]) -> None:
     said = list(client.build(fileobj=_tar(files), custom_context=True, tag=tag, rm=True, forcerm=True, decode=True))
     if errors := [line["error"] for line in said if "error" in line]:
         output = "".join(line.get("stream", "") for line in said)
         pytest.fail(f"{tag} cannot be built: {errors[0]}\n{output[-3000:]}")
-    return tag
 
 
 def _tar(files: Mapping[str, bytes]) -> io.BytesIO:
