@@ -14,7 +14,7 @@ from hud_core.model.task import Task
 from hud_core.model.tools import ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup
@@ -38,6 +38,9 @@ class Backend(ABC):
 
     tasks: TaskGroup | None = None
     """Where tasks may be started that live longer than a rollout, and that `aclose` ends; None outside any job."""
+    upcoming: Callable[[], int] | None = None
+    """Says how many rollouts are still to be begun, but no more than may run at once: for what is prepared ahead; None
+    outside any job."""
 
     @abstractmethod
     def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:

@@ -16,7 +16,7 @@ from hud_core.log import logger
 from hud_core.model.task import EnvRef
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -44,6 +44,8 @@ class Backends:
         self._made: dict[str, Backend] = {}
         self.tasks: TaskGroup | None = None
         """Where backends may start tasks that live as long as they do."""
+        self.upcoming: Callable[[], int] | None = None
+        """How many rollouts are still to be begun; see `Backend.upcoming`."""
 
     def of(self, task: Task) -> Backend:
         """Give the backend that opens a task's environment.
@@ -70,7 +72,7 @@ class Backends:
         backend = self._made.get(name)
         if backend is None:
             backend = self._made[name] = self._kernel.backends.create(name)
-            backend.tasks = self.tasks
+            backend.tasks, backend.upcoming = self.tasks, self.upcoming
         return backend
 
     async def aclose(self, agents: Iterable[Agent] = ()) -> list[str]:

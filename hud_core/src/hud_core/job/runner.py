@@ -93,7 +93,7 @@ class Runner:
         self.progress.total = self._units.total
         try:
             async with anyio.create_task_group() as background:
-                self._backends.tasks = background
+                self._backends.tasks, self._backends.upcoming = background, self._upcoming
                 self._sinks.start(background)
                 background.start_soon(self._watch.run, name="watch")
                 if self.directory is not None:
@@ -120,6 +120,13 @@ class Runner:
             workers.start_soon(self._work, workers, count - 1, name="worker")
             if self.spec.budget.seconds is not None:
                 await self._end_in(self.spec.budget.seconds, workers)
+
+    def _upcoming(self) -> int:
+        """Say how many rollouts are still to be begun, but no more than may run at once."""
+        if self._units.is_exhausted or self.meter.ended is not None:
+            return 0
+        most, total = self.spec.max_concurrent, self.progress.total
+        return most if total is None else min(most, total - len(self._ids))
 
     async def _end_in(self, seconds: float, workers: TaskGroup) -> None:
         """End the job when its time is over, unless the workers end before."""

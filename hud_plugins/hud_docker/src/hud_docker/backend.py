@@ -17,6 +17,7 @@ from hud_docker.images import find_image
 from hud_docker.options import read_options
 from hud_docker.ownership import Owner
 from hud_docker.peer import Plan
+from hud_docker.pool import Pool
 from hud_docker.session import open_container_session
 from hud_docker.sweeping import sweep
 
@@ -46,6 +47,7 @@ class DockerBackend(Backend):
         self._images: dict[tuple[str, str | None], Image] = {}
         self._finding: dict[tuple[str, str | None], anyio.Lock] = {}
         self._beating = anyio.CancelScope()
+        self._pools: list[Pool] = []
 
     def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:  # noqa: ARG002  containers take none
         """Start a container for one rollout.
@@ -96,6 +98,26 @@ class DockerBackend(Backend):
             engine=engine, owner=self._owner, name=name, options=options, image=await self._image(engine, options)
         )
 
+    async def session(self, name: str, options: ContainerOptions) -> AbstractAsyncContextManager[Session]:
+        """Give a session with a container: one that is ready ahead of need, where a job has a pool.
+
+        Raises:
+            EngineError: There is no engine, or no such image.
+        """
+        plan = await self.plan(name, options)
+        if self.tasks is None or self.upcoming is None or options.pool == 0:
+            return open_container_session(plan)
+        pool = next((pool for pool in self._pools if pool.plan == plan), None)
+        if pool is None:
+            pool = Pool(plan, self.tasks, self._wanted)
+            self._pools.append(pool)
+        return pool.session()
+
+    def _wanted(self) -> int:
+        """Say how many containers may be started ahead of need: all together no more than rollouts are to come."""
+        waiting = sum(len(pool.waiting) for pool in self._pools)
+        return 0 if self.upcoming is None else self.upcoming() - waiting
+
     async def engine(self) -> Engine:
         """Give the engine; on first use, find it and remove what dead owners left there.
 
@@ -128,6 +150,9 @@ class DockerBackend(Backend):
 
     async def aclose(self) -> None:
         """End what goes on, and tell the engine that nothing of ours is left."""
+        async with anyio.create_task_group() as closing:
+            for pool in self._pools:
+                closing.start_soon(pool.aclose)
         engine, self._engine = self._engine, None
         self._beating.cancel()
         if engine is None:
@@ -162,8 +187,7 @@ class _Opened:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Session:
-        plan = await self._backend.plan(self._name, self._options)
-        return await self._stack.enter_async_context(open_container_session(plan))
+        return await self._stack.enter_async_context(await self._backend.session(self._name, self._options))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
