@@ -723,8 +723,18 @@ def test_ways_to_connect_build_references() -> None:
     }
     hub = Environment().connect_hub("acme/browser", alias="web").connections["web"].ref
     assert (hub.backend, hub.options) == ("platform", {"slug": "acme/browser"})
-    image = Environment().connect_image("a:1", docker_args=["--gpus"], env_vars={"A": "b"}).connections["a:1"].ref
-    assert image == EnvRef("a:1", "docker", {"image": "a:1", "docker_args": ["--gpus"], "env_vars": {"A": "b"}})
+    image = Environment().connect_image("a:1", docker_args=["--init"], env_vars={"A": "b"}).connections["a:1"].ref
+    options = {"image": "a:1", "env_file": True, "docker_args": ["--init"], "env_vars": {"A": "b"}}
+    assert image == EnvRef("a:1", "docker", options)
+
+
+def test_values_of_variables_are_in_no_digest_and_other_arguments_of_docker_are():
+    def made(*args):
+        return Environment("near").connect_image("a:1", docker_args=args).digest()
+
+    for one, other in ((["-e", "A=b"], ["-e", "A=c"]), (["-eA=b"], ["-eA=c"]), (["--env=A=b"], ["--env=A=c"])):
+        assert made(*one) == made(*other)
+    assert len({made("-e", "A=b"), made("-e", "B=b"), made("-v", "/a:/b"), made("-v", "/a:/c"), made()}) == 5
 
 
 @pytest.mark.parametrize(

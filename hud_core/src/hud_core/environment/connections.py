@@ -197,9 +197,19 @@ class Connects:
         env_vars: Mapping[str, str] | None = None,
         **choices: Unpack[Choices],
     ) -> Self:
-        """Join the environment in a Docker image; a backend ``docker`` opens it, a container for each rollout."""
+        """Join the environment in a Docker image; a backend ``docker`` opens it, a container for each rollout.
+
+        Args:
+            image: Its name.
+            alias: The connection's name; that of the image by default.
+            docker_args: Flags of ``docker run``, as ``["-v", "/data:/data:ro"]``.
+            env_vars: Variables in the container, which count more than those of the environment's ``.env`` file;
+                ``${VAR}`` in them is replaced when a container is made.
+            choices: As for `connect`.
+        """
         given = {"docker_args": list(docker_args or ()) or None, "env_vars": dict(env_vars or {}) or None}
-        return self.connect(EnvRef(image, "docker", {"image": image, **_only_given(given)}), alias=alias, **choices)
+        options = {"image": image, "env_file": True, **_only_given(given)}
+        return self.connect(EnvRef(image, "docker", options), alias=alias, **choices)
 
     def connect_hub(self, slug: str, *, alias: str | None = None, **choices: Unpack[Choices]) -> Self:
         """Join an environment that a platform hosts; a backend ``platform`` opens it."""

@@ -112,6 +112,8 @@ def _visible(key: str, value: object) -> str:
     """Give what counts of an option, as text that is the same in every process."""
     import msgspec
 
+    if key == "docker_args" and isinstance(value, list | tuple):
+        value = [_nameless(str(word), str(before)) for before, word in zip(["", *value], value, strict=False)]
     if key in _SECRET:
         return repr(sorted(value)) if isinstance(value, Mapping) else ""
     if key in ("url", "base_url") and isinstance(value, str):
@@ -119,6 +121,14 @@ def _visible(key: str, value: object) -> str:
     if callable(getattr(value, "digest", None)):
         return _whole(value)
     return msgspec.json.encode(value, order="sorted", enc_hook=lambda item: type(item).__qualname__).decode()
+
+
+def _nameless(word: str, before: str) -> str:
+    """Give a word of docker's arguments without the value of a variable: ``-e A=b``, ``-eA=b`` or ``--env=A=b``."""
+    if before in ("-e", "--env"):
+        return word.partition("=")[0]
+    flag = next((flag for flag in ("--env=", "-e") if word.startswith(flag)), None)
+    return word if flag is None else flag + word.removeprefix(flag).lstrip("=").partition("=")[0]
 
 
 def _whole(environment: Any) -> str:  # noqa: ANN401  an Environment, which is not known here

@@ -81,6 +81,18 @@ class Attached:
         self._tell()
         return piece
 
+    async def until_ended(self) -> None:
+        """Wait until the streams have ended. Reads them where nobody else does, and drops what nobody takes."""
+        while not self.ended.is_set():
+            if self._is_reading:
+                await self._moved.wait()
+                continue
+            for stream, size in self._sizes.items():
+                if size > MAX_WAITING:
+                    self._waiting[stream].clear()
+                    self._sizes[stream] = 0
+            await self._read()
+
     async def _read(self) -> None:
         """Read once for both streams."""
         self._is_reading = True

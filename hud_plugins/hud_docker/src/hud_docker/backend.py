@@ -12,6 +12,7 @@ from hud_core.interfaces import Backend
 from hud_core.log import logger
 from hud_core.model.task import EnvRef
 from hud_core.trace import log_line
+from hud_docker.egress import Egress
 from hud_docker.engine import Engine
 from hud_docker.images import find_image
 from hud_docker.options import read_options
@@ -48,6 +49,7 @@ class DockerBackend(Backend):
         self._finding: dict[tuple[str, str | None], anyio.Lock] = {}
         self._beating = anyio.CancelScope()
         self._pools: list[Pool] = []
+        self._networks: dict[tuple[str, ...], Egress] = {}
 
     def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:  # noqa: ARG002  containers take none
         """Start a container for one rollout.
@@ -94,9 +96,23 @@ class DockerBackend(Backend):
             EngineError: There is no engine, or no such image.
         """
         engine = await self.engine()
-        return Plan(
-            engine=engine, owner=self._owner, name=name, options=options, image=await self._image(engine, options)
-        )
+        image = await self._image(engine, options)
+        egress = None if options.egress is None else await self._network(engine, options.egress)
+        return Plan(engine=engine, owner=self._owner, name=name, options=options, image=image, egress=egress)
+
+    async def _network(self, engine: Engine, hosts: tuple[str, ...]) -> Egress:
+        """Give the network of containers that may reach these hosts.
+
+        Raises:
+            ConfigError: There is no job, in which its proxy would run.
+        """
+        if self.tasks is None:
+            msg = "egress needs a job, whose proxy lets containers out: use hud.run or hud.eval"
+            raise ConfigError(msg)
+        async with self._connecting:
+            if hosts not in self._networks:
+                self._networks[hosts] = await Egress.open(engine, self._owner, hosts, self.tasks)
+        return self._networks[hosts]
 
     async def session(self, name: str, options: ContainerOptions) -> AbstractAsyncContextManager[Session]:
         """Give a session with a container: one that is ready ahead of need, where a job has a pool.
@@ -153,6 +169,9 @@ class DockerBackend(Backend):
         async with anyio.create_task_group() as closing:
             for pool in self._pools:
                 closing.start_soon(pool.aclose)
+        for egress in self._networks.values():
+            await egress.aclose()
+        self._networks.clear()
         engine, self._engine = self._engine, None
         self._beating.cancel()
         if engine is None:

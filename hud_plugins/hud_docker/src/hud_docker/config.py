@@ -23,7 +23,6 @@ def engine_config(
     env: Mapping[str, str],
     labels: Mapping[str, str],
     command: Sequence[str] | None = None,
-    network: str | None = None,
     port: int | None = None,
 ) -> dict[str, Any]:
     """Give what creates a container.
@@ -34,7 +33,6 @@ def engine_config(
         env: Its variables.
         labels: Its owner's.
         command: Its command; by default that of the options.
-        network: A network instead of that of the options.
         port: Its MCP server's port, which is published on a free one of 127.0.0.1.
     """
     ports = [split_port("ports", item) for item in options.ports]
@@ -59,7 +57,7 @@ def engine_config(
             **_rights(options),
             **_limits(options),
             **_files(options),
-            "NetworkMode": network or options.network,
+            "NetworkMode": options.network,
             "ExtraHosts": [f"{name}:{address}" for name, address in options.hosts.items()],
             "PortBindings": _bindings(ports),
             # Its stdout is the protocol, images and all: whoever is attached has it, and no file of the engine.

@@ -98,9 +98,9 @@ class Container:
         return self.attached is not None and self.attached.ended.is_set()
 
     async def ended(self) -> None:
-        """Wait until it has ended, and find out how; somebody must read its streams meanwhile."""
+        """Wait until it has ended, and find out how."""
         if self.attached is not None:
-            await self.attached.ended.wait()
+            await self.attached.until_ended()
         with anyio.move_on_after(STATE_SECONDS):
             while not await self._look():  # noqa: ASYNC110  another program knows
                 await anyio.sleep(0.02)
@@ -138,6 +138,8 @@ class Container:
         """
         if self.attached is not None and not self.has_ended:
             await self._ask_to_end(seconds)
+        elif self.attached is not None:
+            await self.ended()  # by itself: how will be asked
         await self.remove()
 
     async def _ask_to_end(self, seconds: float) -> None:
@@ -147,14 +149,14 @@ class Container:
                 await self.attached.stdin.aclose()
             except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return  # the engine is gone, or it has ended
-            await self.attached.ended.wait()
+            await self.attached.until_ended()
             return
         with anyio.move_on_after(seconds / 2):
             try:
                 await self.engine.read(self.engine.client.kill, self.id, "SIGTERM")
             except EngineError:
                 return  # it has just ended; or the engine is gone, and says so when it is to be removed
-            await self.attached.ended.wait()
+            await self.attached.until_ended()
 
     async def remove(self) -> None:
         """Kill it if it runs, and remove it with its anonymous volumes; keeps a deadline, and is to be shielded."""

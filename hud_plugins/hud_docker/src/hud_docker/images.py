@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from hud_docker.errors import ImageMissingError
+from hud_docker.errors import EngineError, ImageMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,9 +73,9 @@ async def _pull(engine: Engine, options: ContainerOptions, say: Callable[[str], 
     tag = None if "@" in name or ":" in name.rpartition("/")[2] else "latest"  # without one the SDK means all of them
     try:
         await engine.read(_drain, engine, name, tag, options.platform)
-    except ImageMissingError as error:
-        msg = f"no image {name!r}: the engine does not have it, and its registry says: {error}"
-        raise ImageMissingError(msg) from error
+    except EngineError as error:
+        msg = f"no image {name!r} here, and it cannot be fetched: {error}; build it with `hud build`, or check its name"
+        raise type(error)(msg) from error
     say(f"fetched the image {options.image}")
 
 

@@ -193,8 +193,10 @@ def _checked(options: ContainerOptions) -> ContainerOptions:
     if options.network == "host":
         msg = "must not be the machine's own: name a network, or leave it out"
         raise values.WrongValueError("network", msg, options.network)
-    if options.network == "none" and options.is_http:
-        raise values.WrongValueError("network", "'none' leaves stdio only, and this image is to serve HTTP", "none")
+    if options.is_http and (options.network == "none" or options.egress is not None):
+        raise values.WrongValueError(
+            "transport", "must be 'stdio' where network='none' or egress= leaves no port", "http"
+        )
     return options
 
 

@@ -10,20 +10,18 @@ from attrs import frozen
 from hud_core.errors import BackendError
 from hud_docker.config import engine_config
 from hud_docker.container import Container
+from hud_docker.egress import Egress
 from hud_docker.engine import Engine
 from hud_docker.images import Image
 from hud_docker.options import ContainerOptions
 from hud_docker.ownership import Owner
 from hud_docker.variables import Redactor, variables
 from hud_mcp import Peer, Pipes, ServingPeer
-from hud_mcp.wire import HARNESS_VARIABLE
+from hud_mcp.wire import HARNESS_VARIABLE, HOST_VARIABLE, TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HOST_VARIABLE = "HUD_DEV_HOST"
-TOKEN_VARIABLE = "HUD_DEV_TOKEN"  # noqa: S105  a variable's name
-"""Tell ``hud dev`` in a container where to listen, and what clients must present: only a published port leads in."""
 PROBE_SECONDS = 0.05
 """How long to wait before a port is tried again."""
 
@@ -41,8 +39,8 @@ class Plan:
     """What `find_image` found for the options."""
     kind: str = "rollout"
     """What it is for, for its labels."""
-    network: str | None = None
-    """A network instead of that of the options."""
+    egress: Egress | None = None
+    """The network of a container that may reach some hosts only."""
 
 
 class ContainerPeer(Peer):
@@ -70,9 +68,10 @@ class ContainerPeer(Peer):
             env=env,
             labels=plan.owner.labels(plan.kind),
             command=plan.image.arguments,
-            network=plan.network,
             port=plan.image.port,
         )
+        if plan.egress is not None:
+            config = plan.egress.configured(config)
         self.container = container = await Container.create(
             plan.engine, config, title=plan.name, platform=plan.options.platform
         )

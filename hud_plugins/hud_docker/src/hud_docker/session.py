@@ -33,7 +33,9 @@ def open_container_session(
         ConfigError: On entering: its options cannot be right.
     """
     capability = secrets.token_urlsafe(24)
-    return open_session(plan.name, _opener(plan, capability, log), capability=capability, gate=gate)
+    opener = _opener(plan, capability, log)
+    opener.patience = "ready_timeout"
+    return open_session(plan.name, opener, capability=capability, gate=gate)
 
 
 def _opener(plan: Plan, capability: str, log: Callable[..., None] | None) -> PeerOpener | ServedOpener:

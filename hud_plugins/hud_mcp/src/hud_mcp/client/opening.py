@@ -68,6 +68,8 @@ class Opener(ABC):
 
     can_reopen = False
     """Whether a new connection reaches the same server."""
+    patience = "connect_timeout"
+    """The option that says how long the handshake may take, for messages."""
     client_options: Mapping[str, Any] = MappingProxyType({})
     """More arguments of the SDK's client."""
 
@@ -97,7 +99,7 @@ class Opener(ABC):
 
     def _reason(self, error: Exception | None) -> str:
         if isinstance(error, TimeoutError):
-            return f"no answer to the handshake within {self.connect_timeout:g} s (connect_timeout)"
+            return f"no answer to the handshake within {self.connect_timeout:g} s ({self.patience})"
         if error is None or str(error) == "Connection closed":  # what the SDK says
             return "it ended the connection"
         return f"it answered {str(error)!r}" if type(error).__name__ == "MCPError" else describe(error)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from hud_mcp.client.lines import Peer, PeerTransport
 from hud_mcp.client.opening import HttpOpener, Opener, PeerLink
 
@@ -50,11 +48,8 @@ class ServedTransport(PeerTransport):
         try:
             self._transport = self._connect(await self._serving.address())
             return await self._transport.__aenter__()
-        except Exception:
-            await self._end(None, None, None)  # the group would wrap the error
-            raise
-        except BaseException as error:
-            await self._end(type(error), error, error.__traceback__)
+        except BaseException as broken:
+            await self._end_broken(broken)
             raise
 
     async def __aexit__(
@@ -62,10 +57,17 @@ class ServedTransport(PeerTransport):
     ) -> bool | None:
         try:
             await self._transport.__aexit__(kind, error, traceback)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._end(None, None, None)
-        return None
+        except BaseException as broken:
+            await self._end_broken(broken)
+            raise
+        return await self._end(kind, error, traceback)
+
+    async def _end_broken(self, error: BaseException) -> None:
+        """End the server because of an error, which the task group would wrap."""
+        if isinstance(error, Exception):
+            await self._end(None, None, None)
+        else:
+            await self._end(type(error), error, error.__traceback__)
 
 
 class ServedOpener(Opener):

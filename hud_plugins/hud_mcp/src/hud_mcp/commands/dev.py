@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from hud_core.errors import ConfigError
+from hud_mcp import wire
 from hud_mcp.project.dockerfiles import NEEDED, has_dockerfile
 
 DEFAULT_PORT = 8765
@@ -18,8 +20,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-w", "--watch", action="append", default=[], metavar="PATH", help="a file or folder to watch; repeatable")
     add("--stdio", action="store_true", help="speak MCP on stdin and stdout, for a client that starts this command")
     add("-p", "--port", type=int, metavar="N", help=f"the port (default: {DEFAULT_PORT}, or the next one free)")
-    add("--host", default="127.0.0.1", metavar="HOST", help="the address to listen at (default: 127.0.0.1)")
-    add("--token", metavar="TOKEN", help="what clients must present; made up when the host is not this machine alone")
+    host = os.environ.get(wire.HOST_VARIABLE) or "127.0.0.1"
+    add("--host", default=host, metavar="HOST", help=f"the address to listen at (default: {host})")
+    token = os.environ.get(wire.TOKEN_VARIABLE) or None
+    add("--token", default=token, metavar="TOKEN", help="what clients must present; made up for a host beyond this one")
     add(
         "--docker",
         action=argparse.BooleanOptionalAction,
