@@ -47,7 +47,7 @@ class DockerBackend(Backend):
         self._connecting = anyio.Lock()
         self._images: dict[tuple[str, str | None], Image] = {}
         self._finding: dict[tuple[str, str | None], anyio.Lock] = {}
-        self._beating = anyio.CancelScope()
+        self._beating: anyio.CancelScope | None = None
         self._pools: list[Pool] = []
         self._networks: dict[tuple[str, ...], Egress] = {}
 
@@ -146,12 +146,13 @@ class DockerBackend(Backend):
                 await self._owner.begin(engine)
                 self._engine = engine
                 if self.tasks is not None:
-                    self.tasks.start_soon(self._tend, engine, name="docker")
+                    self._beating = anyio.CancelScope()
+                    self.tasks.start_soon(self._tend, engine, self._beating, name="docker")
         return self._engine
 
-    async def _tend(self, engine: Engine) -> None:
+    async def _tend(self, engine: Engine, scope: anyio.CancelScope) -> None:
         """Show that this owner lives, as long as the backend does."""
-        with self._beating:
+        with scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._owner.beat, engine)
                 tasks.start_soon(_swept, engine)
@@ -173,7 +174,8 @@ class DockerBackend(Backend):
             await egress.aclose()
         self._networks.clear()
         engine, self._engine = self._engine, None
-        self._beating.cancel()
+        if self._beating is not None:
+            self._beating.cancel()
         if engine is None:
             return
         with anyio.move_on_after(END_SECONDS, shield=True):

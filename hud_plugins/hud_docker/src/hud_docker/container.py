@@ -128,30 +128,37 @@ class Container:
             f": {said}" if said else ""
         )
 
-    async def stop(self, seconds: float) -> None:
+    async def stop(self, seconds: float, *, listens: bool = True) -> None:
         """End it as MCP asks, stdin first, then by SIGTERM and by SIGKILL; then remove it with its anonymous volumes.
 
         To be called shielded; it has a deadline itself. What fails is logged, and left to `hud gc`.
 
         Args:
             seconds: How long it may take after the end of its stdin and after SIGTERM, together.
+            listens: Whether the end of its stdin means anything to it.
         """
         if self.attached is not None and not self.has_ended:
-            await self._ask_to_end(seconds)
+            if listens:
+                await self._end_stdin(seconds / 2)
+            await self._terminate(seconds / 2)
         elif self.attached is not None:
             await self.ended()  # by itself: how will be asked
         await self.remove()
 
-    async def _ask_to_end(self, seconds: float) -> None:
+    async def _end_stdin(self, seconds: float) -> None:
         assert self.attached is not None  # noqa: S101  the only caller has looked
-        with anyio.move_on_after(seconds / 2):
+        with anyio.move_on_after(seconds):
             try:
                 await self.attached.stdin.aclose()
             except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                return  # the engine is gone, or it has ended
+                return  # the engine is gone, or it has just ended
             await self.attached.until_ended()
-            return
-        with anyio.move_on_after(seconds / 2):
+
+    async def _terminate(self, seconds: float) -> None:
+        assert self.attached is not None  # noqa: S101  the only caller has looked
+        with anyio.move_on_after(seconds):
+            if self.has_ended:
+                return
             try:
                 await self.engine.read(self.engine.client.kill, self.id, "SIGTERM")
             except EngineError:

@@ -89,7 +89,8 @@ class ContainerPeer(Peer):
     async def stop(self) -> None:
         """End and remove the container."""
         if self.container is not None:
-            await self.container.stop(self._plan.options.stop_timeout)
+            listens = self._plan.image.port is None  # over HTTP, nobody reads stdin
+            await self.container.stop(self._plan.options.stop_timeout, listens=listens)
 
     @property
     def has_ended(self) -> bool:
