@@ -32,11 +32,8 @@ class Digests(NamedTuple):
 
 def digest(*parts: str | bytes) -> str:
     """Give a short digest of some text."""
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(part.encode() if isinstance(part, str) else part)
-        whole.update(b"\0")
-    return whole.hexdigest()[:16]
+    data = [part.encode() if isinstance(part, str) else part for part in parts]
+    return hashlib.sha256(b"\0".join([*data, b""])).hexdigest()[:16]  # at once: each `update` takes 0.5 us
 
 
 def code_digest(function: Callable[..., object]) -> str:
