@@ -209,7 +209,7 @@ def _encode(reply: Reply) -> bytes:
 
 def speak(text: str) -> Script:
     """Answer with a text, on the API that is asked."""
-    return lambda request: respond(message(text)) if request.path.endswith("/responses") else say(text)
+    return lambda request: respond(message(text)) if "/responses" in request.path else say(text)
 
 
 def converse(delay: float, turns: int, refused: float = 0.0, retry_after: str = "1") -> Script:
