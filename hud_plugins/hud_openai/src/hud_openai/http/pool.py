@@ -129,6 +129,7 @@ class Pool:
                 raise DroppedError from error
             raise BadReplyError(f"the connection broke in the middle of it: {error}") from error
         finally:  # also when it is cancelled: the reply that comes later is nobody's
+            reader.close()
             self._put(connection, is_reusable=is_sent and reader.is_reusable)
 
     # --- connections --------------------------------------------------------------------------------------------------
@@ -184,8 +185,11 @@ class Pool:
         """Have a proxy pass on what follows, unread."""
         to, reader = self._origin.netloc, ReplyReader()
         await connection.send(f"CONNECT {to} HTTP/1.1\r\nhost: {to}\r\n{proxy.header}\r\n".encode("latin-1"))
-        while not reader.status:
-            reader.feed_or_end(await connection.receive())
+        try:
+            while not reader.status:
+                reader.feed_or_end(await connection.receive())
+        finally:
+            reader.close()
         if reader.status not in OK:
             is_passing = reader.status >= 500  # noqa: PLR2004
             raise ProviderError(f"the proxy {proxy.name} answered {reader.status}, asked for {to}", retry=is_passing)

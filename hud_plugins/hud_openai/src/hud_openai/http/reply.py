@@ -122,6 +122,10 @@ class ReplyReader:
             raise BadReplyError(f"its encoding is {encoding.decode('latin-1')!r}, which nobody asked for")
         return _decompressed(body, ENCODINGS[encoding])
 
+    def close(self) -> None:
+        """Let go of the parser, which holds on to this object: else only a garbage collection would part them."""
+        del self._parser
+
     # --- what the parser calls ----------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
