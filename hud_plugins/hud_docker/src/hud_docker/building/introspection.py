@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hud_docker.images import find_image
+from hud_docker.peer import Plan
 from hud_docker.session import open_container_session
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ async def introspect(
         BackendError: It does not start, or does not answer as an MCP server; the message has its last lines.
     """
     image = await find_image(engine, options)
+    plan = Plan(engine=engine, owner=owner, name=name, options=options, image=image, kind="build")
     began = time.monotonic()
-    async with open_container_session(engine, owner, name, options, image, kind="build", log=log) as session:
+    async with open_container_session(plan, log=log) as session:
         took = time.monotonic() - began
         return Introspection(offered=await session.describe(), initialize_ms=round(took * 1000))
 
@@ -81,7 +83,12 @@ def _scenario(found: dict[str, Any]) -> dict[str, Any]:
 
 def _evaluation(scenario: dict[str, Any]) -> dict[str, Any]:
     description = f"[Evaluate] {scenario['setup_description']}".strip()
-    return {"uri": scenario["id"], "name": scenario["name"], "description": description, "mime_type": "application/json"}
+    return {
+        "uri": scenario["id"],
+        "name": scenario["name"],
+        "description": description,
+        "mime_type": "application/json",
+    }
 
 
 def _resource(found: dict[str, Any]) -> dict[str, Any]:

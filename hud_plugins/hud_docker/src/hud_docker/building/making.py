@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,8 @@ from hud_docker.building.buildkit import find_builder
 from hud_docker.building.context import LOCK_NAME, Context, source_hash
 from hud_docker.building.dockerfile import Dockerfile
 from hud_docker.building.introspection import introspect
-from hud_docker.building.lock import MOST_FILES, Lock, manifest_head, next_version, now, read_lock, short, write_lock
 from hud_docker.building.lock import FORMAT as LOCK_FORMAT
+from hud_docker.building.lock import MOST_FILES, Lock, manifest_head, next_version, now, read_lock, short, write_lock
 from hud_docker.building.names import base_name, split_image
 from hud_docker.building.request import BuildError, BuildRequest
 from hud_docker.errors import ImageMissingError
@@ -25,8 +26,7 @@ from hud_docker.ownership import Owner
 from hud_docker.sweeping import IMAGES as TEMPORARY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
     from hud_docker.building.introspection import Introspection
     from hud_docker.building.request import Builder
@@ -66,26 +66,40 @@ class Built:
     lock: Lock
 
 
+@attrs.frozen(kw_only=True)
+class Talk:
+    """Who is told what. `output` and `detail` may be called from another thread.
+
+    Args:
+        say: Is told what is being done, and what is worth a warning.
+        output: Is given each line of the builder.
+        detail: Is given each line of the server, and of building again out of the cache.
+    """
+
+    say: Callable[[str], None]
+    output: Callable[[str], None]
+    detail: Callable[[str], None]
+
+
 class Making:
     """Builds one environment.
 
     Args:
         engine: Where.
         wish: What.
-        tell: Is given each line of the builder and of the server; may be called from another thread.
-        say: Is told what is being done, and what is worth a warning.
+        talk: Who is told about it.
     """
 
-    def __init__(self, engine: Engine, wish: Wish, tell: Callable[[str], None], say: Callable[[str], None]) -> None:
+    def __init__(self, engine: Engine, wish: Wish, talk: Talk) -> None:
         self._engine = engine
         self._wish = wish
-        self._tell = tell
-        self._say = say
+        self._talk = talk
         self._directory = wish.request.directory
         self._before = read_lock(self._directory)
         self._name = base_name(self._directory)
         self._version = next_version(self._before.version if self._before else None, wish.bump)
         self._dockerfile = Dockerfile.read(self._directory / wish.request.dockerfile)
+        self._platform = ""
 
     async def run(self) -> Built:
         """Build, introspect, label, write the lock.
@@ -99,7 +113,7 @@ class Making:
         digests = await self._digests()
         builder = await find_builder(self._engine)
         image = f"{self._name}:{self._version}"
-        self._say(f"building {image} with {builder.name}")
+        self._talk.say(f"building {image} with {builder.name}")
         found = await self._first(builder)
         data = self._lock_data(digests, found)
         return await self._second(builder, image, data, digests)
@@ -108,7 +122,7 @@ class Making:
         context = Context(self._directory, self._wish.request.dockerfile)
         digests = await anyio.to_thread.run_sync(context.digests, abandon_on_cancel=True)
         if ".env" in digests:
-            self._say("warning: COPY may put .env, with what it holds, into the image: name it in .dockerignore")
+            self._talk.say("warning: COPY may put .env, with what it holds, into the image: name it in .dockerignore")
         return digests
 
     # --- an image to look into ----------------------------------------------------------------------------------------
@@ -118,7 +132,8 @@ class Making:
         async with _owner(self._engine) as owner:
             tag = f"{TEMPORARY}:{owner.id}"
             try:
-                await builder.build(attrs.evolve(self._wish.request, tag=tag), self._tell)
+                await builder.build(attrs.evolve(self._wish.request, tag=tag), self._talk.output)
+                self._platform = _platform(await self._engine.read(self._engine.client.inspect_image, tag))
                 return await self._introspect(owner, tag)
             finally:
                 with anyio.move_on_after(CLEAN_UP_SECONDS, shield=True):
@@ -126,7 +141,7 @@ class Making:
 
     async def _introspect(self, owner: Owner, tag: str) -> Introspection:
         if missing := [name for name in self._dockerfile.variables()[0] if name not in self._given()]:
-            self._say(f"warning: without a value: {', '.join(missing)}; give one with -e NAME=VALUE, or in .env")
+            self._talk.say(f"warning: without a value: {', '.join(missing)}; give one with -e NAME=VALUE, or in .env")
         env_file = self._directory / ".env"
         options = ContainerOptions(
             image=tag,
@@ -135,8 +150,10 @@ class Making:
             platform=self._wish.request.platform,
             pull="never",
         )
-        self._say("looking for its tools and scenarios")
-        return await introspect(self._engine, owner, self._name, options, lambda line, *_, **__: self._tell(line))
+        self._talk.say("looking for its tools and scenarios")
+        return await introspect(
+            self._engine, owner, self._name, options, lambda line, *_, **__: self._talk.detail(line)
+        )
 
     def _given(self) -> set[str]:
         return {*read_env_file(self._directory / ".env"), *self._wish.env}
@@ -171,6 +188,7 @@ class Making:
             "hudVersion": version_of("hud-core"),
             "directory": self._directory.resolve().name,
             "version": self._version,
+            "platform": self._platform,
             "baseImage": self._dockerfile.base_image(build_args),
             "sourceHash": source_hash(digests),
             "sourceCount": len(digests),
@@ -188,7 +206,7 @@ class Making:
         """Build again, out of the cache, with labels that name the lock; then write the lock."""
         labels = {"org.hud.manifest.head": manifest_head(data), "org.hud.version": self._version}
         request = attrs.evolve(self._wish.request, tag=image, labels=labels, use_cache=True, pull=False)
-        await builder.build(request, self._tell)
+        await builder.build(request, self._talk.detail)
         await self._require_unchanged(image, digests)
         described = await self._engine.read(self._engine.client.inspect_image, image)
         tags = await self._tagged(image)
@@ -213,16 +231,26 @@ class Making:
         return [f"{name}:{tag}" for name, tag in others]
 
 
+def _platform(image: Mapping[str, Any]) -> str:
+    return "/".join(filter(None, (image["Os"], image["Architecture"], image.get("Variant"))))
+
+
 @asynccontextmanager
 async def _owner(engine: Engine) -> AsyncIterator[Owner]:
     """Own what is created meanwhile: should this process be killed, `hud gc` knows whose it was."""
     owner = Owner()
     await owner.begin(engine)
     try:
+        failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(owner.beat, engine)
-            yield owner
+            try:
+                yield owner
+            except Exception as error:  # noqa: BLE001  raised below: out of the group it would come in a group
+                failure = error
             tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
     finally:
         with anyio.move_on_after(CLEAN_UP_SECONDS, shield=True):
             await owner.end(engine)
