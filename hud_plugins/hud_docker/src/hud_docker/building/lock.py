@@ -129,7 +129,8 @@ def read_lock(directory: Path) -> Lock | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        msg = f"cannot read {path}: {error}; mend it, or remove it and run `hud build`"
+        said = " ".join(str(error).split())
+        msg = f"cannot read {path}: {said}; mend it, or remove it and run `hud build`"
         raise ConfigError(msg) from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} is no lock file: it holds {type(data).__name__}; remove it and run `hud build`")

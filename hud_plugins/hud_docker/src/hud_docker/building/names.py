@@ -77,5 +77,5 @@ def _configured(path: Path) -> str | None:
 def _named_after(directory: Path) -> str:
     """Make a name of a directory's: in small letters, and a dash for what no name may hold."""
     parts = re.findall(r"[a-z0-9]+|[^a-z0-9]+", directory.resolve().name.lower())
-    name = "".join(part if part.isalnum() or part in {".", "_", "__"} else "-" for part in parts)
+    name = "".join(part if (part.isascii() and part.isalnum()) or part in {".", "_", "__"} else "-" for part in parts)
     return name.strip("-._") or "environment"

@@ -109,7 +109,7 @@ def _followed(client: APIClient, name: str, tag: str, tell: Callable[[str], None
         if "error" in message:
             raise _refused(f"{name}:{tag}", str(message["error"]))
         digest = (message.get("aux") or {}).get("Digest") or digest
-        if not message.get("progressDetail") and message.get("status"):
+        if not message.get("progressDetail") and message.get("status") not in {None, "Preparing", "Waiting"}:
             tell(f"{message.get('id', '')} {message['status']}".strip())
     if not digest:
         raise PushError(f"{name}:{tag}: the engine ended the push without a digest; is it still running?")
