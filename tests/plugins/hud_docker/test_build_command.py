@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import re
@@ -206,6 +208,7 @@ def test_a_secret_is_read_by_a_step_and_is_nowhere_else(project, docker, tmp_pat
             "cat /run/secrets/one /run/secrets/two | sha256sum > /app/digest\n"
         )
     one, two = uuid.uuid4().hex, uuid.uuid4().hex
+    (project / "new").write_text(one[:6])  # what a secret is does not count for the cache
     (tmp_path / "two").write_text(two)
     words = ["build", "--secret", "id=one,env=ONE", "--secret", f"id=two,src={tmp_path / 'two'}", "-v"]
     done = hud(*words, cwd=project, ONE=one)
@@ -245,7 +248,7 @@ FAULTS = {
     ),
     "nothing to copy": ("FROM {base}\nCOPY nope /x\n", ["Dockerfile, line 2: step 2/2 failed: COPY nope /x", "nope"]),
     "empty": ("", ["Dockerfile: the build failed"]),
-    "the server ends": ('FROM {base}\nCMD ["sh", "-c", "echo the reason >&2; exit 3"]\n', ["code 3", "the reason"]),
+    "the server ends": ('FROM {base}\nCMD ["sh", "-c", "echo the reason >&2; exit 3"]\n', ["it ended", "the reason"]),
     "no server": ('FROM {base}\nCMD ["nope"]\n', ["nope"]),
 }
 
@@ -265,11 +268,7 @@ def test_what_fails_is_said_in_one_message_and_leaves_nothing(project, docker, b
     assert "Traceback" not in done.stderr
     assert not (project / "hud.lock.yaml").exists()
     assert not docker.images(project.name)
-    mine = {
-        it["Id"] for it in docker.containers(all=True) if it["Id"] not in before and "hud-test-e" in str(it["Names"])
-    }
-    assert not mine
-    assert not [it for it in docker.volumes()["Volumes"] or () if f"-{os.getpid()}-" in it["Name"]]
+    assert not [it for it in docker.containers(all=True) if MARK in str(it["Names"])]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ async def introspect(
     Raises:
         BackendError: It does not start, or does not answer as an MCP server; the message has its last lines.
     """
-    image = await find_image(engine, options)
+    # Messages call it by the name that it will have, not by the one that it has for the while.
+    image = attrs.evolve(await find_image(engine, options), name=name)
     plan = Plan(engine=engine, owner=owner, name=name, options=options, image=image, kind="build")
     began = time.monotonic()
     async with open_container_session(plan, log=log) as session:
