@@ -9,9 +9,9 @@ from hud_docker.debugging.fixes import RULES, find_fix
 SAID = [
     ("write /var/lib/docker/tmp/x: no space left on device", "hud gc"),
     ("it exited with code 255; it wrote:\n  exec /app/server: exec format error", "another architecture"),
-    ("Dockerfile: the build failed\n  dockerfile parse error line 1: unknown instruction: FRUM", "correct the Dockerfile"),
+    ("Dockerfile: failed\n  dockerfile parse error line 1: unknown instruction: FRUM", "correct the Dockerfile"),
     ("COPY failed: file not found in build context or excluded by .dockerignore: stat x: file does not exist", "COPY"),
-    ("ERROR: Could not find a version that satisfies the requirement nosuch (from versions: none)", "version of nosuch"),
+    ("ERROR: Could not find a version that satisfies the requirement nosuch (from none)", "version of nosuch"),
     ('exec: "nosuch": executable file not found in $PATH: unknown', "CMD or ENTRYPOINT names a program"),
     ('exec: "./run.sh": permission denied: unknown', "chmod +x"),
     ("exec /app/run.sh: exec user process caused: no such file or directory", "Windows line ends"),
@@ -22,15 +22,17 @@ SAID = [
     ("OSError: [Errno 98] Address already in use", "another one"),
     ("connection to 127.0.0.1, port 8005: Connection refused on port 8005", "nothing listens at port 8005"),
     ("ConnectionRefusedError: [Errno 111] Connect call failed ('127.0.0.1', 5432)", "nothing listens at port 5432"),
-    ("it was killed because it used more memory than its limit of 64 MiB: out of memory", "--memory 8g"),
+    ("it was killed because it used more memory than its limit of 64 MiB: out of memory", "memory='8g'"),
     ("PermissionError: [Errno 13] Permission denied: '/data'", "who owns the file"),
-    ("OSError: [Errno 30] Read-only file system: '/app/x'", "--read-only"),
+    ("OSError: [Errno 30] Read-only file system: '/app/x'", "read_only"),
     ("_tkinter.TclError: couldn't connect: cannot open display :0", "Xvfb"),
     ("(stdout, not a message) Welcome!", "print to stderr"),
     ("no answer to the handshake within 3 s (connect_timeout)", "--timeout"),
+    ("no answer to the handshake within 3 s; nothing answers HTTP on its port 8765", "0.0.0.0 and port 8765"),
+    ("[FATAL tini (7)] exec no-such-program failed: No such file or directory", "names a program"),
     ("it exited with code 0", "must start an MCP server"),
-    ("ValueError: the shop is closed", "traceback"),
-]  # fmt: skip
+    ("ValueError: the shop is closed", "environment's code"),
+]
 
 
 @pytest.mark.parametrize(("said", "fix"), SAID)

@@ -142,7 +142,7 @@ class Container:
                 await self._end_stdin(seconds / 2)
             await self._terminate(seconds / 2)
         elif self.attached is not None:
-            await self.ended()  # by itself: how will be asked
+            await self.ended()  # how it ended is asked for now: nobody knows that of one that is removed
         await self.remove()
 
     async def _end_stdin(self, seconds: float) -> None:

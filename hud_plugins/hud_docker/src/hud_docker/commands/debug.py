@@ -29,7 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.epilog, parser.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("target", nargs="?", default=".", metavar="IMAGE|DIR", help="an image, or a folder to build (default: this one)")
+    add(
+        "target", nargs="?", default=".", metavar="IMAGE|DIR", help="an image, or a folder to build (default: this one)"
+    )
     add("docker_args", nargs="*", metavar="-- ARG", help="more arguments of `docker run`, after a --")
     add("-p", "--max-phase", type=int, choices=range(1, 6), default=5, metavar="N", help="stop after this phase (1-5)")
     add("-e", "--env", action="append", default=[], metavar="K[=V]", help="a variable for the container; repeatable")
@@ -56,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     examination: Examination = anyio.run(partial(_examined, arguments))
     if arguments.json:
-        print(json.dumps(as_data(examination), indent=2, ensure_ascii=False))
+        emit(json.dumps(as_data(examination), indent=2, ensure_ascii=False))
     else:
         emit(f"\n{summary(examination)}")
     return 0 if examination.failed is None else EXIT + examination.failed.number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ from hud_core.trace import Recorder, current_recorder
 from hud_docker.debugging.fixes import find_fix
 from hud_docker.debugging.isolation import check_isolation
 from hud_docker.debugging.report import LOG_LINES, Examination, Phase
+from hud_docker.images import find_image
+from hud_docker.options import read_options
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from hud_core.environment.session import Session
     from hud_core.job.backends import Backends
@@ -73,6 +76,8 @@ class Examiner:
         self._log = log
         self._phases: list[Phase] = []
         self._lines: deque[str] = deque(maxlen=LOG_LINES)
+        self._port: int | None = None
+        self._mismatch = ""
 
     async def run(
         self, engine: Callable[[], Awaitable[Engine]], backends: Backends, build: Callable[[], Awaitable[None]] | None
@@ -112,14 +117,33 @@ class Examiner:
                 stack.push_async_callback(engine.aclose)
                 if build is not None:
                     await build()
-                phase.found = [await _image(engine, wanted.image)]
+                phase.found = await self._look_at(engine)
             if not self._ends_with(1):
                 await self._run_container(engine, backends)
+
+    async def _look_at(self, engine: Engine) -> list[str]:
+        """Look at the image, and describe it.
+
+        Raises:
+            ImageMissingError: The engine has none of that name.
+        """
+        image = await find_image(engine, read_options(self._ref()))
+        found = await engine.read(engine.client.inspect_image, image.id)
+        version = await engine.read(engine.client.version)
+        self._port, platform = image.port, f"{found['Os']}/{found['Architecture']}"
+        here = f"{version['Os']}/{version['Arch']}"
+        if platform != here:
+            self._mismatch = f"the image is for {platform} and this engine for {here}"
+        size, runs = f"{found['Size'] / 1e6:.0f} MB", " ".join(image.command) or "nothing"
+        told = [f"{image.id[7:19]}, {size}, {platform}, runs: {runs}"]
+        return [*told, f"warning: {self._mismatch}"] if self._mismatch else told
 
     async def _run_container(self, engine: Engine, backends: Backends) -> None:
         async with AsyncExitStack() as containers:
             async with self._phase(2) as phase:
-                phase.tried = f"started a container of {self._wanted.image}, and sent initialize"
+                how = "over stdio" if self._port is None else f"over HTTP to its port {self._port}"
+                phase.tried = f"started a container of {self._wanted.image}, and sent initialize {how}"
+                phase.likely = self._mismatch
                 session = await containers.enter_async_context(backends.opens(self._ref()))
                 phase.found += self._noise()
             if self._ends_with(2):
@@ -148,12 +172,13 @@ class Examiner:
             phase.found = [f"tools: {_listed(tool.name for tool in tools)}"]
             phase.found.append(f"scenarios: {_listed(map(_shown, scenarios))}")
             if not tools and not scenarios:
-                msg = "the server offers no tool and no scenario"
+                msg = "the server offers no tool and no scenario; declare some with @env.tool and @env.scenario()"
                 raise BackendError(msg)
         return scenarios
 
     async def _set_up(self, session: Session, scenarios: list[ListedPrompt]) -> tuple[str, Mapping[str, Any]]:
         async with self._phase(4) as phase:
+            phase.tried = f"looked for the scenario {self._wanted.scenario or 'that needs the fewest arguments'}"
             scenario = self._choose(scenarios)
             arguments = _sample(scenario) if self._wanted.arguments is None else self._wanted.arguments
             phase.tried = f"set up {scenario.name} with {dict(arguments)}"
@@ -174,7 +199,10 @@ class Examiner:
         if name is not None:
             scenarios = [one for one in scenarios if name in (one.name, one.name.rpartition(":")[2])]
         if not scenarios:
-            msg = f"the server has no scenario{f' {name!r}' if name else ''}, so nothing can be set up and graded"
+            msg = (
+                f"the server has no scenario{f' {name!r}' if name else ''}, so nothing can be set up and graded; "
+                "declare one with @env.scenario(), or stop before with --max-phase 3"
+            )
             raise SetupError(msg)
         return min(scenarios, key=lambda one: sum(argument.required for argument in one.arguments))
 
@@ -182,7 +210,9 @@ class Examiner:
         self, engine: Engine, session: Session, backends: Backends, chosen: tuple[str, Mapping[str, Any]]
     ) -> None:
         async with self._phase(5) as phase:
-            phase.tried = f"opened a second container, set up the same there, and graded both with {self._wanted.answer!r}"
+            phase.tried = (
+                f"opened a second container, set up the same there, and graded both with {self._wanted.answer!r}"
+            )
             with anyio.fail_after(2 * self._wanted.timeout):
                 async with backends.opens(self._ref()) as other:
                     await other.setup(*chosen)
@@ -205,7 +235,9 @@ class Examiner:
             yield running
         except (HudError, TimeoutError) as error:
             text = describe(error) if isinstance(error, HudError) else _late(self._wanted.timeout)
-            fix = find_fix(text, *reversed(self._lines))
+            if self._port is not None and "no answer" in text:
+                text += f"; nothing answers HTTP on its port {self._port}"
+            fix = find_fix(running.likely, text, *reversed(self._lines))
             if fix is None and isinstance(error, HudError) and "\n" not in text:
                 text, _, fix = text.partition("; ")  # what is wrong, then what to do: so speak the errors of ours
             failure = {"error": text, "fix": fix or None, "log": tuple(self._lines)}
@@ -234,6 +266,8 @@ class _Running:
         self.number = number
         self.title, self.failed_title = _TITLES[number]
         self.tried = ""
+        self.likely = ""
+        """What is wrong if the phase fails, whatever else is said."""
         self.found: list[str] = []
 
     def over(self, seconds: float, **failure: Any) -> Phase:
@@ -252,18 +286,6 @@ def _late(seconds: float) -> str:
     return f"it was not over within {seconds:g} s; --timeout gives it longer"
 
 
-async def _image(engine: Engine, image: str) -> str:
-    """Describe an image.
-
-    Raises:
-        ImageMissingError: The engine has none of that name.
-    """
-    found = await engine.read(engine.client.inspect_image, image)
-    command = [*(found["Config"].get("Entrypoint") or ()), *(found["Config"].get("Cmd") or ())]
-    platform = f"{found['Os']}/{found['Architecture']}"
-    return f"{found['Id'][7:19]}, {found['Size'] / 1e6:.0f} MB, {platform}, runs: {' '.join(command) or 'nothing'}"
-
-
 def _sample(scenario: ListedPrompt) -> dict[str, Any]:
     """Make up the arguments that a scenario needs, by their types."""
     described = scenario.meta.get("arguments")
@@ -277,7 +299,7 @@ def _shown(scenario: ListedPrompt) -> str:
     return f"{scenario.name}({', '.join(names)})"
 
 
-def _listed(names: Any) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 

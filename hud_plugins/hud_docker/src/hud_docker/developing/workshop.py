@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 LABEL = "org.hud.dev"
-_RECIPES = ("Dockerfile", "pyproject.toml", "requirements", "uv.lock", "poetry.lock", "package.json", "package-lock.json")
+_RECIPES = (
+    "Dockerfile",
+    "pyproject.toml",
+    "requirements",
+    "uv.lock",
+    "poetry.lock",
+    "package.json",
+    "package-lock.json",
+)
 """How files begin that say what is installed: after a change of those, the image is built from the Dockerfile again."""
 
 
@@ -53,7 +61,7 @@ class Workshop:
         self._built = ""
         """The image that came from the Dockerfile, by its id."""
         self._options: dict[str, Any] = {}
-        """How containers are opened at present. A backend looks only once what a tag names: a later image comes by id."""
+        """How containers are opened at present. A backend looks up a tag only once: a later image comes by its id."""
         self._saved: set[str] = set()
         """Files that were saved since, which a further layer has."""
         self._known = self._paths()

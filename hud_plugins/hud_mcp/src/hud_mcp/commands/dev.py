@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hud_core.errors import ConfigError
 from hud_mcp import wire
-from hud_mcp.project.dockerfiles import NEEDED, has_dockerfile
+from hud_mcp.project.dockerfiles import NEEDED, has_dockerfile, is_inside
 
 DEFAULT_PORT = 8765
 
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if is_container:
         return serve_container(arguments, folder)
-    if arguments.docker is None and has_dockerfile(folder):
+    if arguments.docker is None and has_dockerfile(folder) and not is_inside():
         from hud_mcp.commands.console import say
 
         say(f"the Dockerfile here is not used; {NEEDED}")
@@ -67,7 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _is_container(arguments: argparse.Namespace, folder: Path) -> bool:
-    """Whether the environment runs in a container: where that was asked for, or there is a Dockerfile.
+    """Whether the environment is to run in a container: where that was asked for, or there is a Dockerfile.
+
+    In a container, it runs where it is.
 
     Raises:
         ConfigError: A container was asked for, and there is no Dockerfile.
@@ -79,7 +81,7 @@ def _is_container(arguments: argparse.Namespace, folder: Path) -> bool:
             msg = f"--docker: no Dockerfile in {folder}; `hud init` writes one, or leave --docker out"
             raise ConfigError(msg)
         return False
-    return arguments.docker or "docker" in arguments.kernel.backends
+    return arguments.docker or ("docker" in arguments.kernel.backends and not is_inside())
 
 
 def _check(arguments: argparse.Namespace) -> None:
