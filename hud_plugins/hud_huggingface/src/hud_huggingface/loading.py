@@ -78,7 +78,7 @@ def load_tasks(
             return _all_raw(rows, ref)
         reader = RowReader()
         tasks = _all_read(rows, reader, ref)
-    reader.warn(stacklevel=3)
+    reader.warn()
     return tasks
 
 
@@ -103,7 +103,7 @@ def iter_tasks(
                 yield reader.read(row, number)
         except TaskDataError as error:
             raise TaskDataError([*error.problems, f"good rows before it: {number}"]) from None
-    reader.warn(stacklevel=2)
+    reader.warn()
 
 
 def _ref(source: Source, **parts: str | None) -> str | None:
@@ -223,12 +223,12 @@ class RowReader:
         """Say what was corrected, one line for each kind of correction, with the number of rows."""
         return [f"{text} ({number} row{'s' * (number != 1)})" for text, number in self._corrections.items()]
 
-    def warn(self, *, stacklevel: int) -> None:
-        """Warn once that LegacyTask is deprecated, if there was one, and of each kind of correction."""
+    def warn(self) -> None:
+        """Warn the caller's caller that LegacyTask is deprecated, if there was one, and of each kind of correction."""
         if self._has_legacy:
-            warnings.warn(DEPRECATED, DeprecationWarning, stacklevel=stacklevel + 1)
+            warnings.warn(DEPRECATED, DeprecationWarning, stacklevel=3)
         for text in self.corrections():
-            warnings.warn(text, LegacyTaskWarning, stacklevel=stacklevel + 1)
+            warnings.warn(text, LegacyTaskWarning, stacklevel=3)
 
 
 class Problems:

@@ -40,7 +40,7 @@ class DatasetSource(TaskSource):
         if hub_ref(ref) is not None or is_url(ref):
             return True
         path = Path(split_off(ref)[0]).expanduser()
-        if path.is_dir():
+        if ref and path.is_dir():
             return _is_dataset(path)
         kind = format_of(ref)
         return kind is not None and (kind not in _OTHERS or ref.lower().endswith(COMPRESSED))
