@@ -50,10 +50,8 @@ def _value(match: re.Match[str], what: str) -> str:
 
 
 def braced(text: str) -> str:
-    """Write ``$VAR`` as ``${VAR}`` where such a variable is set, so that one way to write it is left."""
-    if "$" not in text:
-        return text
-    return _ANY.sub(lambda match: f"${{{match[3]}}}" if match[3] and settings.lookup(match[3]) else match[0], text)
+    """Write ``$VAR`` as ``${VAR:$VAR}``, which means the same to `expand` without `bare`."""
+    return _ANY.sub(lambda match: f"${{{match[3]}:${match[3]}}}" if match[3] else match[0], text)
 
 
 def variables(text: str) -> list[str]:

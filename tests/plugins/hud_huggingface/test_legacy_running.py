@@ -10,16 +10,24 @@ from typing import Any
 import anyio
 import pytest
 
-import hud
-from hud.datasets import LegacyTask, reward_of, run_single_task, run_tasks
 from hud.types import AgentType
-from hud_core import Cause, EnvRef, JobControl, Kernel, Task, ToolResult, run
+from hud_core import Cause, Environment, EnvRef, JobControl, Kernel, Task, ToolResult, evaluate, run
 from hud_core.errors import ConfigError, GraderError, TaskDataError
+from hud_core.job.plan import as_task
+from hud_core.model.codec import load_task
 from hud_core.model.content import TextContent
 from hud_huggingface.execution import LegacyBackend
+from hud_huggingface.legacy import LegacyTask
+from hud_huggingface.rewards import reward_of
+from hud_huggingface.running import run_single_task
+from hud_huggingface.running import run_tasks as typed_run_tasks
 
 Make = Callable[..., Any]
+run_tasks: Callable[..., Any] = typed_run_tasks  # what comes back depends on the arguments
 SECRET = "sk-planted-0123456789"
+
+# The SDK's client leaves event streams over HTTP to the garbage collector; trio tells.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning")
 
 
 # --- the reward -------------------------------------------------------------------------------------------------------
@@ -110,8 +118,16 @@ async def test_a_server_at_an_address_is_used_with_its_headers(
 @pytest.mark.parametrize(
     ("fields", "cause", "error"),
     [
-        ({"setup_tool": {"setup": {"start": -1}}}, Cause.SETUP, "setup_tool 'setup' failed: tool 'setup' failed: ValueError: a counter cannot be neg"),
-        ({"setup_tool": {"setpu": {}}}, Cause.SETUP, "setup_tool: the servers have no tool 'setpu'; did you mean 'setup'?"),
+        (
+            {"setup_tool": {"setup": {"start": -1}}},
+            Cause.SETUP,
+            "setup_tool 'setup' failed: tool 'setup' failed: ValueError: a counter cannot be neg",
+        ),
+        (
+            {"setup_tool": {"setpu": {}}},
+            Cause.SETUP,
+            "setup_tool: the servers have no tool 'setpu'; did you mean 'setup'?",
+        ),
         ({"setup_tool": [{"board": {}}, {"setup": {"start": "x"}}]}, Cause.SETUP, "setup_tool 'setup' failed"),
         ({"evaluate_tool": None}, Cause.GRADER, "the task has no evaluate_tool, so nothing scores it"),
         ({"evaluate_tool": {"anything": {"text": "well"}}}, Cause.GRADER, "evaluate_tool 'anything' gave no reward"),
@@ -140,8 +156,10 @@ async def test_what_fails_is_invalid_and_says_why(
         (None, 1),
     ],
 )
-async def test_setup_is_called_in_each_form(setup: Any, count: int, task: Make, looking: Any) -> None:
+async def test_setup_is_called_in_each_form(setup: Any, count: int, task: Make, looking: Any, counter: Any) -> None:
     fields = {"setup_tool": setup, "evaluate_tool": {"evaluate": {"target": count}}}
+    if setup is None:
+        fields["mcp_config"] = counter
     assert (await run_single_task(task(**fields), looking("act"))).reward == 1.0
 
 
@@ -166,7 +184,7 @@ async def test_what_is_cancelled_is_not_evaluated(task: Make, looking: Any, coun
     async with anyio.create_task_group() as group:
 
         async def stop() -> None:
-            while not (tmp_path / "began").exists():  # noqa: ASYNC110  another task writes it
+            while not (tmp_path / "began").exists():
                 await anyio.sleep(0.01)
             control.stop()
 
@@ -191,7 +209,10 @@ async def test_what_is_cancelled_is_not_evaluated(task: Make, looking: Any, coun
     [
         (None, {"board", "act", "anything", "knows", "wait", "computer", "hub"}),
         ({"allowed_tools": ["act", "b*"]}, {"act", "board"}),
-        ({"allowed_tools": ["*"], "disallowed_tools": ["w*", "hub"]}, {"board", "act", "anything", "knows", "computer"}),
+        (
+            {"allowed_tools": ["*"], "disallowed_tools": ["w*", "hub"]},
+            {"board", "act", "anything", "knows", "computer"},
+        ),
         ({"allowed_tools": ["act", "setup"]}, {"act", "setup"}),  # named in full, so it is the agent's, too
     ],
 )
@@ -238,7 +259,9 @@ async def test_the_model_is_told_the_system_prompt_and_shown_the_screen(task: Ma
 
 async def test_traces_come_in_the_order_of_the_tasks(task: Make, row: Make) -> None:
     tasks = [task(id=None, evaluate_tool={"evaluate": {"target": target}}) for target in (3, 4)]
-    traces = await run_tasks([*tasks, row(id="broken", setup_tool={"gone": {}}), tasks[0].to_task()], "oracle", max_concurrent=1)
+    traces = await run_tasks(
+        [*tasks, row(id="broken", setup_tool={"gone": {}}), tasks[0].to_task()], "oracle", max_concurrent=1
+    )
     assert [trace.reward for trace in traces] == [1.0, 0.0, None, 1.0]
     assert traces[2].cause is Cause.SETUP
     manifest = json.loads((traces[0].directory / "job.json").read_text())
@@ -272,9 +295,15 @@ async def test_groups_give_statistics_that_leave_out_what_has_no_score(task: Mak
 
 async def test_a_group_without_any_score_has_no_mean(task: Make) -> None:
     (one,) = await run_tasks([task(id=None, setup_tool={"gone": {}})], "oracle", group_size=2)
-    assert {name: one[name] for name in ("task_id", "rewards", "mean_reward", "std_reward", "coverage", "error_rate")} == {
-        "task_id": "task_0", "rewards": [], "mean_reward": None, "std_reward": None, "coverage": 0.0, "error_rate": 1.0,
-    }  # fmt: skip
+    expected: dict[str, Any] = {
+        "task_id": "task_0",
+        "rewards": [],
+        "mean_reward": None,
+        "std_reward": None,
+        "coverage": 0.0,
+    }
+    assert {name: one[name] for name in expected} == expected
+    assert one["error_rate"] == 1.0
 
 
 async def test_a_job_is_resumed(task: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,9 +316,7 @@ async def test_a_job_is_resumed(task: Make, tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_one_task_is_named_as_told(task: Make) -> None:
-    trace = await run_single_task(
-        task(), "oracle", None, 10, "job-1", "task-1", "group-1", "a name", {"why": "test"}
-    )
+    trace = await run_single_task(task(), "oracle", None, 10, "job-1", "task-1", "group-1", "a name", {"why": "test"})
     assert (trace.job_id, trace.group_id, trace.task) == ("job-1", "group-1", "task-1")
     assert trace.directory is not None
     manifest = json.loads((trace.directory / "job.json").read_text())
@@ -312,7 +339,7 @@ async def test_a_wrong_row_is_named_before_anything_runs(row: Make) -> None:
 
 
 async def test_tasks_of_the_new_form_run_too(task: Make) -> None:
-    env = hud.Environment("letters")
+    env = Environment("letters")
 
     @env.scenario()
     async def count() -> Any:
@@ -331,7 +358,7 @@ async def test_tasks_of_the_new_form_run_too(task: Make) -> None:
 
 
 async def test_it_runs_by_hand(task: Make) -> None:
-    async with hud.eval(task()) as ctx:
+    async with evaluate(task()) as ctx:
         for _ in range(3):
             await ctx.call_tool("act")
         await ctx.submit("done")
@@ -348,14 +375,15 @@ async def test_it_runs_in_a_job_beside_others_and_from_a_stream(task: Make) -> N
 
     job = await run(stream(), "oracle", save=False, max_concurrent=1)
     assert [rollout.reward for rollout in job] == [1.0, 1.0]
-    async with hud.eval([task(), task(id="b")]) as batch:
+    async with evaluate([task(), task(id="b")]) as batch:
         assert len(batch) == 2
 
 
 async def test_a_task_that_travelled_as_json_runs(task: Make) -> None:
-    from hud_core.model.codec import load_task
 
-    travelled = load_task(json.loads(json.dumps(task(agent_config={"initial_screenshot": False}).to_task().model_dump())))
+    travelled = load_task(
+        json.loads(json.dumps(task(agent_config={"initial_screenshot": False}).to_task().model_dump()))
+    )
     assert isinstance(travelled, Task)
     assert travelled.agent_config is not None
     assert travelled.agent_config.append_setup_output
@@ -369,8 +397,6 @@ def test_the_backend_says_what_it_opens() -> None:
 
 def test_the_class_itself_is_no_task() -> None:
     with pytest.raises(ConfigError, match="expected a Task"):
-        from hud_core.job.plan import as_task
-
         as_task(LegacyTask)
 
 

@@ -14,18 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hud.datasets import LegacyTask, LegacyTaskWarning
 from hud.shared.exceptions import HudConfigError
 from hud.types import BaseAgentConfig, MCPToolCall
 from hud_core.errors import ConfigError, TaskDataError
 from hud_core.model.codec import dump_task, load_task
 from hud_core.templates import expand, variables
-from hud_huggingface.legacy import is_v4_format, read_legacy_task
+from hud_huggingface.legacy import LegacyTask, LegacyTaskWarning, is_v4_format, read_legacy_task
 from hud_huggingface.resolving import resolved
 
 SERVER = {"web": {"url": "http://localhost/mcp"}}
 SECRET = "sk-planted-0123456789"
-CALL = {"name": "setup", "arguments": {"name": "navigate", "arguments": {"url": "x"}}}
+CALL: dict[str, Any] = {"name": "setup", "arguments": {"name": "navigate", "arguments": {"url": "x"}}}
 
 
 def legacy(**fields: Any) -> LegacyTask:
@@ -52,7 +51,7 @@ def with_key(**more: Any) -> dict[str, Any]:
         (CALL, MCPToolCall(**CALL)),
         ([{"name": "go"}, {"stay": {}}], [MCPToolCall("go"), MCPToolCall("stay")]),
         ('[{"name": "go"}]', [MCPToolCall("go")]),
-        *((nothing, None) for nothing in (None, {}, [], "", "null", "{}")),
+        *[(value, None) for value in list[Any]((None, {}, [], "", "null", "{}"))],
     ],
 )
 @pytest.mark.parametrize("field", ["setup_tool", "evaluate_tool", "integration_test_tool"])
@@ -124,7 +123,10 @@ def test_what_has_a_prompt_and_servers_is_a_row_of_this_kind() -> None:
         ({"mcp_config": "{"}, "Invalid JSON string: "),
         ({"setup_tool": 3}, "it must be a tool call such as {'name': 'setup', 'arguments': {}}, got int"),
         ({"setup_tool": {"name": ""}}, "it names no tool @ rows[7].setup_tool"),
-        ({"setup_tool": {"name": "x", "arguments": 3}}, "it: arguments must be an object, got int @ rows[7].setup_tool"),
+        (
+            {"setup_tool": {"name": "x", "arguments": 3}},
+            "it: arguments must be an object, got int @ rows[7].setup_tool",
+        ),
         ({"setup_tool": {"name": "x", "argments": {}}}, "it has an unknown key 'argments'; did you mean 'arguments'?"),
         ({"evaluate_tool": [{"name": "x"}, 3]}, "item 1 must be a tool call"),
         ({"evaluate_tool": {"a": 1, "b": 2}}, "it must be {'name': ..., 'arguments': {...}} or {tool: {...}}"),
@@ -204,7 +206,8 @@ def test_what_can_be_understood_is_corrected_and_said(
     fields: dict[str, Any], corrected: str | None, expected: dict[str, Any]
 ) -> None:
     task = legacy(**fields)
-    assert [corrected in line for line in task.corrections] == ([True] if corrected else [])
+    assert len(task.corrections) == bool(corrected)
+    assert (corrected or "") in "".join(task.corrections)
     dumped = task.model_dump()
     assert {name: dumped[name] for name in expected} == expected
     assert task.row == {"prompt": "Go.", "mcp_config": SERVER, **fields}
@@ -254,9 +257,11 @@ def test_reading_rows_warns_of_nothing() -> None:
     ],
 )
 def test_variables_are_replaced(template: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, given in {"A": "1", "EMPTY": "", "TRICK": "${A}"}.items():
-        monkeypatch.setenv(name, given)
-    task = legacy(mcp_config={"a": {"command": "x", "args": [template, {"deep": [template]}], "env": {template: template}}})
+    for name, set_to in {"A": "1", "EMPTY": "", "TRICK": "${A}"}.items():
+        monkeypatch.setenv(name, set_to)
+    task = legacy(
+        mcp_config={"a": {"command": "x", "args": [template, {"deep": [template]}], "env": {template: template}}}
+    )
     assert task.mcp_config["a"] == {"command": "x", "args": [value, {"deep": [value]}], "env": {template: value}}
     assert task.template["a"]["args"][0] == template
 
@@ -275,8 +280,9 @@ def test_nothing_that_shows_a_task_shows_a_value(monkeypatch: pytest.MonkeyPatch
     task = legacy(mcp_config=with_key())
     assert task.mcp_config["web"]["headers"]["Authorization"] == f"Bearer {SECRET}"
     shown = [
-        repr(task), str(task), f"{task.mcp_config} {task.mcp_config!r}", task.model_dump_json(), repr(task.model_dump()),
-        repr(task.row), repr(dict(task)), repr(task.to_task()), json.dumps(task.to_task().model_dump()),
+        repr(task), str(task), f"{task.mcp_config} {task.mcp_config!r}", task.model_dump_json(),
+        repr(task.model_dump()), repr(task.row), repr(dict(task)), repr(task.to_task()),
+        json.dumps(task.to_task().model_dump()),
         repr(pickle.dumps(task)), repr(copy.deepcopy(task)), repr(vars(task)),
     ]  # fmt: skip
     assert not [text for text in shown if SECRET in text]
@@ -292,7 +298,7 @@ def test_nothing_that_shows_a_task_shows_a_value(monkeypatch: pytest.MonkeyPatch
 def test_copies_are_equal_and_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", SECRET)
     task = legacy(mcp_config=with_key(), setup_tool={"go": {}}, id="a")
-    for other in (copy.deepcopy(task), pickle.loads(pickle.dumps(task)), task.model_copy()):  # noqa: S301
+    for other in (copy.deepcopy(task), pickle.loads(pickle.dumps(task)), task.model_copy()):
         assert other == task
         other.prompt = "Something else."
         assert other != task

@@ -31,7 +31,7 @@ def hud_backends() -> Iterable[Provider[Backend]]:
 def hud_commands() -> Iterable[Command]:
     """Provide the commands that build and check images, and that remove what was left on an engine."""
     yield Command.from_module("build", "build an environment's image and its lock file", "hud_docker.commands.build")
-    yield Command.from_module("debug", "find out phase by phase why an image does not work", "hud_docker.commands.debug")
+    yield Command.from_module("debug", "find out why an image fails, phase by phase", "hud_docker.commands.debug")
     yield Command.from_module("gc", "remove what clients that are gone left on the engine", "hud_docker.commands.gc")
     yield Command.from_module("init", "write a small whole environment to start from", "hud_docker.commands.init")
     yield Command.from_module("push", "push an environment's image to a registry", "hud_docker.commands.push")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "cancelling": ("cancel_all_jobs", "cancel_job", "cancel_task"),
+    "convert": ("converted",),
+    "execution": ("legacy_environment", "scored", "set_up"),
     "hub": ("HubError",),
     "legacy": ("LegacyAgentConfig", "LegacyTask", "LegacyTaskWarning"),
     "loading": ("iter_tasks", "load_tasks"),

@@ -16,11 +16,12 @@ from hud_core.templates import braced
 from hud_huggingface.rewards import mean_of, reward_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from hud_core.environment.session import Session
     from hud_core.errors import RolloutError
+    from hud_core.model.evaluation import Evaluation
     from hud_core.model.task import Recipe
     from hud_core.model.tools import ToolResult
 
@@ -60,25 +61,49 @@ def legacy_environment(mcp_config: Mapping[str, Any], name: str = "legacy") -> E
         DefinitionError: A server is neither a command nor a url, or one of its options is wrong.
     """
     env = Environment(name)
-    env.connect_mcp_config(_one_syntax(mcp_config))
+    env.connect_mcp_config(one_syntax(mcp_config))
 
     @env.scenario("legacy")
     async def legacy(prompt: str, setup: list[Call], evaluate: list[Call], pictures: bool = True) -> Any:  # noqa: FBT001, FBT002, ANN401  arguments of a task's row; a generator
-        """Call the setup tools, ask the prompt, call the evaluate tools, and take the mean of their rewards."""
-        for call in setup:
-            await called(env, call, "setup_tool", SetupError)
-        if not pictures:
-            _drop_pictures()
+        """Prepare, ask, and score with tools of the servers."""
+        await set_up(env, setup, pictures=pictures)
         yield prompt
-        if not evaluate:
-            raise GraderError("the task has no evaluate_tool, so nothing scores it")
-        results = [(call["name"], await called(env, call, "evaluate_tool", GraderError)) for call in evaluate]
-        yield mean_of([(name, reward_of(result, name)) for name, result in results])
+        yield await scored(env, evaluate)
 
     return env
 
 
-async def called(env: Environment, call: Call, field: str, failure: type[RolloutError]) -> ToolResult:
+async def set_up(env: Environment, calls: Iterable[Call], *, pictures: bool = True) -> None:
+    """Call setup tools, in a scenario and before its prompt.
+
+    Args:
+        env: The scenario's environment.
+        calls: The calls, in their order.
+        pictures: Whether pictures that they give are part of what the agent may be shown.
+
+    Raises:
+        SetupError: There is no such tool, or it failed.
+    """
+    for call in calls:
+        await _called(env, call, "setup_tool", SetupError)
+    tools = current_tools.get()
+    if not pictures and isinstance(tools, LocalTools) and tools.setup_output:
+        tools.setup_output[:] = [block for block in tools.setup_output if isinstance(block, TextContent)]
+
+
+async def scored(env: Environment, calls: Iterable[Call]) -> Evaluation:
+    """Call evaluate tools, in a scenario and after its prompt, and give the mean of their rewards.
+
+    Raises:
+        GraderError: There is no call or no such tool, a tool failed, or its result has no reward.
+    """
+    results = [(call["name"], await _called(env, call, "evaluate_tool", GraderError)) for call in calls]
+    if not results:
+        raise GraderError("the task has no evaluate_tool, so nothing scores it")
+    return mean_of([(name, reward_of(result, name)) for name, result in results])
+
+
+async def _called(env: Environment, call: Call, field: str, failure: type[RolloutError]) -> ToolResult:
     """Call a tool of a task's row.
 
     Where there is no such tool, but the one that it would dispatch to, that one is called: ``setup(name="navigate",
@@ -101,17 +126,10 @@ async def called(env: Environment, call: Call, field: str, failure: type[Rollout
         raise failure(f"{field} {name!r} failed: {error}") from None
 
 
-def _drop_pictures() -> None:
-    """Leave of what the setup tools gave the text."""
-    tools = current_tools.get()
-    if isinstance(tools, LocalTools) and tools.setup_output:
-        tools.setup_output[:] = [block for block in tools.setup_output if isinstance(block, TextContent)]
-
-
-def _one_syntax(value: Any) -> Any:  # noqa: ANN401  JSON data
-    """Write ``$VAR`` as ``${VAR}``, which is what connections replace, at every depth."""
+def one_syntax(value: Any) -> Any:  # noqa: ANN401  JSON data
+    """Write ``$VAR`` in the way that connections read, at every depth."""
     if isinstance(value, str):
         return braced(value)
     if isinstance(value, dict):
-        return {key: _one_syntax(item) for key, item in value.items()}
-    return [_one_syntax(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: one_syntax(item) for key, item in value.items()}
+    return [one_syntax(item) for item in value] if isinstance(value, list | tuple) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from hud_core import Environment
@@ -40,7 +41,7 @@ def evaluate(target: int, key: str = "reward") -> dict[str, Any]:
     """Score the counter."""
     mark = os.environ.get("EVALUATED")
     if mark:
-        with open(mark, "a") as file:
+        with Path(mark).open("a") as file:
             file.write("evaluated\n")
     return {key: float(state["count"] == target), "content": f"the counter is at {state['count']}", "steps": 1}
 

@@ -1,0 +1,43 @@
+"""``hud convert``: write old task files (LegacyTask rows) as ``tasks.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hud_core.errors import ConfigError
+from hud_core.files import write_whole
+from hud_huggingface.convert import converted
+from hud_huggingface.loading import load_tasks
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("source", help="a task file (JSON, JSONL, CSV, Parquet), a folder of them, or a dataset")
+    parser.add_argument("-o", "--output", metavar="FILE", default="-", help="the file to write (standard output)")
+    parser.add_argument("-f", "--force", action="store_true", help="write over a file that is there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command.
+
+    Raises:
+        ConfigError: There is nothing to convert, or the file is there already.
+        TaskDataError: Rows are wrong; all of them are named, and nothing is written.
+    """
+    text = converted(load_tasks(arguments.source), Path(arguments.source).name)
+    if arguments.output == "-":
+        sys.stdout.write(text)
+        return 0
+    path = Path(arguments.output)
+    if path.suffix != ".py":
+        raise ConfigError(f"convert writes Python: --output must end in .py, got {arguments.output!r}")
+    if path.exists() and not arguments.force:
+        raise ConfigError(f"{arguments.output} is there already; --force writes over it")
+    write_whole(path, text.encode())
+    sys.stderr.write(f"wrote {arguments.output}; try it: hud eval {arguments.output}\n")
+    return 0
