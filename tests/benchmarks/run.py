@@ -27,6 +27,7 @@ MODULES = (
     "gemini_calls",
     "mcp_calls",
     "reloads",
+    "legacy_rows",
     "datasets",
 )
 

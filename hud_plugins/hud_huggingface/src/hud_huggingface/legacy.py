@@ -109,7 +109,9 @@ class LegacyTask(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, value: Any, handler: ModelWrapValidatorHandler[LegacyTask], info: ValidationInfo) -> LegacyTask:  # noqa: ANN401  pydantic hands over anything
-        if not isinstance(value, Mapping):  # a task that is assigned to, or what is no row at all
+        if type(value) is not dict and not isinstance(
+            value, Mapping
+        ):  # a task that is assigned to, or what is no row at all
             return handler(value)
         row, corrections = straightened(value, cls.fields)
         task = handler(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from hud_core.errors import ConfigError
 from hud_core.templates import expand
 
 
@@ -34,21 +35,38 @@ class Resolved(dict[str, Any]):
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
 
-def resolved(value: Any, task: str, path: str = "mcp_config") -> Any:  # noqa: ANN401  JSON data
+def resolved(value: Any, task: str) -> Any:  # noqa: ANN401  JSON data
     """Replace variables at every depth, in values and not in keys.
 
     Args:
-        value: The servers, or a part of them.
+        value: The servers.
         task: Names the task, for the message.
-        path: Where `value` stands in it.
 
     Raises:
         ConfigError: A variable is not set and has no default; the message names it, the task and the place.
     """
+    try:
+        return _resolved(value)
+    except ConfigError:
+        _check(value, task, "mcp_config")
+        raise
+
+
+def _resolved(value: Any) -> Any:  # noqa: ANN401  as above
     if type(value) is str:
-        return expand(value, f"{task}, {path},", bare=True) if "$" in value else value
+        return expand(value, "mcp_config", bare=True) if "$" in value else value
     if isinstance(value, dict):
-        return Resolved({key: resolved(item, task, f"{path}.{key}") for key, item in value.items()}, value)
-    if isinstance(value, list | tuple):
-        return [resolved(item, task, f"{path}[{place}]") for place, item in enumerate(value)]
-    return value
+        return Resolved({key: _resolved(item) for key, item in value.items()}, value)
+    return [_resolved(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _check(value: Any, task: str, path: str) -> None:  # noqa: ANN401  as above
+    """Raise what is missing, with its place: keeping that at hand while replacing costs as much as replacing does."""
+    if isinstance(value, str):
+        expand(value, f"{task}, {path},", bare=True)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check(item, task, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            _check(item, task, f"{path}[{place}]")

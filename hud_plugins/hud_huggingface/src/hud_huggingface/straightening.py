@@ -34,7 +34,7 @@ def straightened(row: Mapping[str, Any], fields: frozenset[str]) -> tuple[dict[s
     """
     said: list[str] = []
     straight = dict(row)
-    for name in [name for name in straight if name not in fields and name not in _SILENT]:
+    for name in straight.keys() - fields and [name for name in row if name not in fields and name not in _SILENT]:
         _stray(straight, name, fields, said)
     number = straight.get("id")
     if type(number) is int:
@@ -77,10 +77,10 @@ def _rename(row: dict[str, Any], said: list[str]) -> None:
 def _respell(row: dict[str, Any], said: list[str]) -> None:
     """Read ``arguments`` beside a command as ``args``."""
     config = forms.from_json(row["mcp_config"])
-    if not isinstance(config, Mapping):
+    if not isinstance(config, dict):
         return
     for name, server in config.items():
-        if isinstance(server, Mapping) and "arguments" in server and "command" in server and "args" not in server:
+        if isinstance(server, dict) and "arguments" in server and "command" in server and "args" not in server:
             config = {**config, name: {"args" if key == "arguments" else key: item for key, item in server.items()}}
             said.append("'arguments' beside a command is 'args'")
             row["mcp_config"] = config
