@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hud_core.testing import TaskSourceContract
+from hud_core.testing import PluginContract, TaskSourceContract
 from hud_huggingface.parquet import write_rows
 from hud_huggingface.sources import DatasetSource
 
@@ -15,6 +15,11 @@ ROWS = [
     {"slug": "apple", "scenario": "count", "args": {"n": 1}},
 ]
 BAD = [{"id": "a", "prompt": 5, "mcp_config": {"a": {}}}, {"slug": "b", "args": []}]
+
+
+class TestPlugin(PluginContract):
+    plugin = "hud_huggingface"
+    distribution = "hud-huggingface"
 
 
 class DatasetContract(TaskSourceContract):

@@ -289,3 +289,11 @@ def test_a_value_without_an_end_never_fills_the_memory(tmp_path):
         file.truncate(1 << 30)
     (problem,) = problems_of(path)
     assert "@ long.json, row 0" in problem
+
+
+def test_a_row_of_a_table_that_is_too_long_does_not_hide_the_others(tmp_path):
+    path = tmp_path / "a.parquet"
+    values = ["a", "x" * (LONGEST_ROW + 1), "c"]
+    parquet.write_table(pa.table({"id": values}), path, compression="zstd")
+    assert [row.data and row.data["id"] for row in rows_of(path, path.name)] == ["a", None, "c"]
+    assert problems_of(path) == ["longer than 64 MB @ a.parquet, row 1"]

@@ -207,3 +207,18 @@ def test_exactly_the_slugs_that_come_twice_are_found(
         assert len(anyio.run(problems, path)) == twice
     else:
         assert [task.slug for task in anyio.run(load, path)] == slugs
+
+
+async def test_a_line_without_an_end_is_named_and_never_fills_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('{"slug": "a"}\n')
+    with path.open("r+b") as file:
+        file.truncate(1 << 30)  # takes no room on the disk
+    tracemalloc.start()
+    try:
+        with pytest.raises(TaskDataError, match=r"a line longer than 64 MB @ .*tasks\.jsonl:2"):
+            await load(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 28

@@ -39,8 +39,8 @@ def updated_card(text: str, repo: str, splits: Mapping[str, Sequence[str]], rows
     """
     data = card_of(text, repo)
     files = [{"split": split, "path": _path(names)} for split, names in splits.items()]
-    configs = [config for config in data.get("configs") or () if config.get("config_name", DEFAULT) != DEFAULT]
-    data["configs"] = [{"config_name": DEFAULT, "data_files": files}, *configs]
+    others = [config for config in data.get("configs") or () if config.get("config_name", DEFAULT) != DEFAULT]
+    data["configs"] = [{"config_name": DEFAULT, "data_files": files}, *others]
     data["tags"] = list(dict.fromkeys([*(data.get("tags") or ()), "hud", *tags]))
     if len(splits) == 1:
         data["size_categories"] = [_size(rows)]

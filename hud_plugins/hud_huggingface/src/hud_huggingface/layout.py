@@ -11,7 +11,7 @@ from hud_core.errors import ConfigError, closest
 from hud_huggingface.files import format_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 DEFAULT = "default"
 TRAIN = "train"
@@ -60,6 +60,8 @@ def splits_of(names: Iterable[str], card: Mapping[str, Any], name: str) -> Split
     files = sorted(name for name in names if _is_data(name))
     configs = card.get("configs")
     if isinstance(configs, list) and configs:
+        if not all(isinstance(config, dict) for config in configs):
+            raise ConfigError(f"{name}: its card must give each of its configs as an object with a config_name")
         return {str(config.get("config_name", DEFAULT)): _of_config(config, files, name) for config in configs}
     found = _by_name(files)
     return {DEFAULT: found} if found else {}
@@ -119,13 +121,24 @@ def _of_config(config: Mapping[str, Any], files: Sequence[str], name: str) -> di
     listed = config.get("data_files")
     if not listed:
         return _by_name(below)
-    items = listed if isinstance(listed, list) else [listed]
     found: dict[str, list[str]] = {}
-    for item in items:
-        split, patterns = (item.get("split", TRAIN), item.get("path")) if isinstance(item, dict) else (TRAIN, item)
+    for split, patterns in _data_files(listed, name):
         for pattern in patterns if isinstance(patterns, list) else [patterns]:
-            found.setdefault(str(split), []).extend(_matching(str(pattern), folder, below, name))
+            found.setdefault(split, []).extend(_matching(str(pattern), folder, below, name))
     return found
+
+
+def _data_files(listed: object, name: str) -> Iterator[tuple[str, object]]:
+    """Read the forms in which a card names files: patterns, ``{split: ..., path: ...}``, ``{SPLIT: patterns}``."""
+    for item in listed if isinstance(listed, list) else [listed]:
+        if isinstance(item, str):
+            yield TRAIN, item
+        elif isinstance(item, dict) and "path" in item:
+            yield str(item.get("split", TRAIN)), item["path"]
+        elif isinstance(item, dict):
+            yield from ((str(split), patterns) for split, patterns in item.items())
+        else:
+            raise ConfigError(f"{name}: its card names data files as {item!r}; it must be a pattern, or a split's path")
 
 
 def _matching(pattern: str, folder: str, files: Sequence[str], name: str) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from datetime import date, datetime, time
 from decimal import Decimal
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from hud_core.errors import TaskDataError
 from hud_huggingface.columns import Column, columns_of, encoded, restored
-from hud_huggingface.files import Row
+from hud_huggingface.files import LONGEST_ROW, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,9 +44,9 @@ def read_rows(path: Path, name: str) -> Iterator[Row]:
         with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             read = _reader(file.schema_arrow, name)
             for count, batch in enumerate(file.iter_batches(BATCH_ROWS, use_threads=False)):
-                for data in batch.to_pylist():
-                    yield read(data, f"{name}, row {number}")
-                    number += 1
+                for piece in [batch] if batch.nbytes <= LONGEST_ROW else map(batch.slice, range(len(batch)), repeat(1)):
+                    yield from _rows(piece, read, name, number)
+                    number += len(piece)
                 if count % _BATCHES_KEPT == _BATCHES_KEPT - 1:
                     pa.default_memory_pool().release_unused()
     except (pa.ArrowException, OSError) as error:
@@ -54,6 +55,15 @@ def read_rows(path: Path, name: str) -> Iterator[Row]:
         where = f", after row {number - 1}" if number else ""
         what = "the Parquet file is damaged" if number else "no Parquet file, or one that is damaged or cut off"
         raise TaskDataError([f"{what}: {_first_line(error)} @ {name}{where}"]) from error
+
+
+def _rows(piece: pa.RecordBatch, read: Callable[[dict[str, Any], str], Row], name: str, first: int) -> Iterator[Row]:
+    """Give the rows of a batch; one of many bytes comes row by row."""
+    if piece.nbytes > LONGEST_ROW:
+        yield Row(None, f"{name}, row {first}", f"longer than {LONGEST_ROW >> 20} MB")
+        return
+    for number, data in enumerate(piece.to_pylist(), first):
+        yield read(data, f"{name}, row {number}")
 
 
 def _first_line(error: Exception) -> str:

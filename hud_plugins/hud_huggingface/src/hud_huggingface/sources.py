@@ -59,7 +59,7 @@ class DatasetSource(TaskSource):
             return ref
         from hud_huggingface.hub import pinned
 
-        return str(await anyio.to_thread.run_sync(pinned, on_hub))
+        return str(await anyio.to_thread.run_sync(pinned, on_hub, abandon_on_cancel=True))
 
     def read_row(self, row: Mapping[str, Any], where: str) -> Task | None:
         """Make a task of a LegacyTask's row; what was corrected in rows is said once."""
@@ -87,7 +87,8 @@ class DatasetSource(TaskSource):
         from hud_huggingface.places import files_of
 
         with ExitStack() as stack:
-            files = await anyio.to_thread.run_sync(stack.enter_context, files_of(ref))
+            # Whoever stops while a download runs does not wait for it; the Hub's cache keeps what has arrived.
+            files = await anyio.to_thread.run_sync(stack.enter_context, files_of(ref), abandon_on_cancel=True)
             await _check(files, ref)
             reader = RowReader()
             for number, row in enumerate(rows_in(files)):
@@ -98,9 +99,14 @@ class DatasetSource(TaskSource):
 
 
 def _is_dataset(folder: Path) -> bool:
-    """Whether a folder has files of rows, directly or in ``data``, and no Python file, which would come first."""
+    """Whether a folder has files of rows, directly or in ``data``, and no Python file, which would come first.
+
+    A plain JSON file is not enough: folders of many kinds have one.
+    """
     names = [file.name for place in (folder, folder / "data") if place.is_dir() for file in place.iterdir()]
-    return any(map(format_of, names)) and not any(name.endswith(".py") for name in names)
+    return any(format_of(name) not in (None, "json") for name in names) and not any(
+        name.endswith(".py") for name in names
+    )
 
 
 async def _check(files: list[Part], ref: str) -> None:

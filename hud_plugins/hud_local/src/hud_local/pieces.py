@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from hud_core.errors import TaskDataError
 from hud_core.model.codec import decode_rows
 from hud_local.imports import shown
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 1 << 16
 """How much of a JSONL file is read at once; others in the event loop get their turn after each piece."""
+LONGEST_LINE = 64 << 20
+"""Bytes of a line; a longer one is a mistake, and reading it would fill the memory."""
+_NEWLINE = b"\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Json = bytes | msgspec.Raw
@@ -63,14 +67,21 @@ class Piece(NamedTuple):
 
 
 def pieces_of(path: Path) -> Iterator[Piece]:
-    """Give a JSON file as one piece, and a JSONL file piece by piece."""
+    """Give a JSON file as one piece, and a JSONL file piece by piece.
+
+    Raises:
+        TaskDataError: A line is longer than any row is.
+    """
     name = shown(path)
     if path.suffix != ".jsonl":
         yield Piece(path.read_bytes().removeprefix(_BYTE_ORDER_MARK), name, None)
         return
     line = 1
     with path.open("rb") as file:
-        while text := file.read(PIECE_BYTES) + file.readline():
+        while text := file.read(PIECE_BYTES) + file.readline(LONGEST_LINE):
+            if len(text) >= LONGEST_LINE and not text.endswith(b"\n"):
+                where = f"{name}:{line + text.count(_NEWLINE)}"
+                raise TaskDataError([f"a line longer than {LONGEST_LINE >> 20} MB @ {where}"])
             yield Piece(text.removeprefix(_BYTE_ORDER_MARK) if line == 1 else text, name, line)
             line += text.count(b"\n")
 

@@ -80,6 +80,8 @@ configs:
           "hard/train.jsonl": jsonl("c"), "hard/test.jsonl": jsonl("d")}, ":test", ["b"]),
         ({"README.md": CARD, "data/train-1.parquet": table("a"), "data/test-00000-of-00001.parquet": table("b"),
           "hard/train.jsonl": jsonl("c"), "hard/test.jsonl": jsonl("d")}, ":hard/test", ["d"]),
+        ({"README.md": "---\nconfigs: [{data_files: {test: b.jsonl, train: [a.jsonl]}}]\n---\n",
+          "a.jsonl": jsonl("a"), "b.jsonl": jsonl("b")}, ":test", ["b"]),
         ({"README.md": "---\nconfigs:\n- config_name: only\n  data_files: 'x[1]*.jsonl'\n---\n",
           "x1.jsonl": jsonl("a"), "x2.jsonl": jsonl("b")}, "", ["a"]),
     ],
@@ -213,6 +215,8 @@ def test_a_gated_dataset_names_the_page_where_to_ask(hub):
         ({"a_test.jsonl": jsonl("a"), "a_val.jsonl": jsonl("b")}, "org/tasks", "name one, as org/tasks:validation"),
         ({"README.md": CARD}, "org/tasks", "its card names the data files 'data/train-*', and there are none"),
         ({"README.md": "---\na: [\n---\n"}, "org/tasks", "the head of org/tasks/README.md is no valid YAML"),
+        ({"README.md": "---\nconfigs: [1]\n---\n"}, "org/tasks", "its card must give each of its configs as an object"),
+        ({"README.md": "---\nconfigs: [{data_files: 5}]\n---\n"}, "org/tasks", "its card names data files as 5"),
         ({"data/train-00000-of-00003.parquet": table("a")}, "org/tasks", "2 of the 3 files data/train-"),
         (
             {"tasks.py": "raise SystemExit", "x.zip": b""},
