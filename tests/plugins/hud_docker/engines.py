@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -49,9 +48,12 @@ class OwnEngine:
         where = ["--data-root", self.data, "--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid"]
         network = ["--bridge", "none", "--iptables=false", "--ip-masq=false", "--host", self.url]
         spaces = ["--containerd-namespace", "hud-test", "--containerd-plugins-namespace", "hud-test-plugins"]
+        self._launch(["unshare", "--net", "dockerd", *map(str, where), *network, *spaces])
+
+    def _launch(self, command: list[str], **variables: str) -> None:
+        env = {**os.environ, **variables}
         with self._log.open("ab") as log:
-            command = ["unshare", "--net", "dockerd", *map(str, where), *network, *spaces]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
         end = time.monotonic() + STARTUP
         while time.monotonic() < end and self._process.poll() is None:
             if self._answers():
@@ -95,17 +97,17 @@ class OwnEngine:
 
     def add_image(self) -> None:
         """Give it an image with nothing in it."""
-        empty = io.BytesIO()
-        tarfile.open(fileobj=empty, mode="w").close()
         with self.client() as client:
-            client.import_image_from_data(empty.getvalue(), repository="hud-test-nothing", tag="1")
+            dockerfile = io.BytesIO(b"FROM scratch\nLABEL hud-test=nothing")
+            said = list(client.build(fileobj=dockerfile, tag=IMAGE, decode=True))
+        assert not [line for line in said if "error" in line], said
 
 
 @contextlib.contextmanager
-def own_engine(*, size: str | None = None) -> Iterator[OwnEngine]:
+def own_engine(kind: type[OwnEngine] = OwnEngine, *, size: str | None = None) -> Iterator[OwnEngine]:
     """Run an engine; with a `size`, such as ``64m``, its disk is no larger."""
     folder = Path(tempfile.mkdtemp(prefix="hud-e-"))
-    engine = OwnEngine(folder)
+    engine = kind(folder)
     engine.data.mkdir()
     if size:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "hud-test", engine.data], check=True)
@@ -119,6 +121,18 @@ def own_engine(*, size: str | None = None) -> Iterator[OwnEngine]:
         for mount in reversed(mounts):
             subprocess.run(["umount", "--lazy", mount], check=True)
         shutil.rmtree(folder)
+
+
+class OwnPodman(OwnEngine):
+    """Podman, as an engine that speaks Docker's API, with everything in a folder of its own."""
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        settings = self.folder / "containers.conf"
+        # What Podman gives containers by default is more than some machines let root give.
+        settings.write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n')
+        where = [f"--root={self.data}", f"--runroot={self.folder}/run"]
+        self._launch(["podman", *where, "system", "service", "--time=0", self.url], CONTAINERS_CONF=str(settings))
 
 
 def host_options(environment: Path, root: Path) -> dict[str, Any]:

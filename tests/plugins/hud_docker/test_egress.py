@@ -28,11 +28,10 @@ Handler = Callable[[SocketStream], Any]
 async def serving(handler: Handler, host: str = "127.0.0.1") -> AsyncIterator[int]:
     """Serve on a free port."""
     listener = await anyio.create_tcp_listener(local_host=host)
-    async with anyio.create_task_group() as tasks:
+    async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, handler)
         yield listener.extra(SocketAttribute.local_address)[1]
         tasks.cancel_scope.cancel()
-    await listener.aclose()
 
 
 async def repeat(stream: SocketStream) -> None:

@@ -75,6 +75,19 @@ def held(engine: engines.OwnEngine) -> list[Any]:
         return [*found, *(client.volumes()["Volumes"] or ())]
 
 
+@pytest.mark.skipif(not shutil.which("podman") and not os.environ.get("CI"), reason="there is no podman")
+def test_podman_runs_containers_and_keeps_nothing_of_the_dead(options: dict[str, Any]) -> None:
+    with engines.own_engine(engines.OwnPodman) as engine:
+        with start(engine, number=2, **options) as running:
+            assert outcomes(running) == [[1.0, None, None, 1]] * 2
+        with start(engine, **options) as running:
+            until(running, "prompted")
+            running.kill()
+        assert held(engine)
+        gc(engine)
+        assert held(engine) == []
+
+
 def test_an_engine_that_crashes_costs_attempts_and_leaves_nothing(options: dict[str, Any]) -> None:
     with engines.own_engine() as engine, start(engine, number=2, **options) as running:
         until(running, "prompted")

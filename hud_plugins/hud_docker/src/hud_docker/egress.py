@@ -123,6 +123,12 @@ class Egress:
 
 def _addresses(found: dict[str, Any]) -> tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network]:
     (config, *_) = found["IPAM"]["Config"]
+    if not config.get("Gateway"):
+        msg = (
+            "egress: this engine gives a network without a way out no address on this machine, where the proxy would "
+            "be (Podman gives none); use network='none', or Docker"
+        )
+        raise ConfigError(msg)
     return config["Gateway"], ipaddress.ip_network(config["Subnet"])
 
 

@@ -34,7 +34,16 @@ _NO_IMAGE = re.compile(
     r"no such image|manifest.*(unknown|not found)|repository does not exist|pull access denied|image not known"
     r"|not found: does not exist", re.IGNORECASE,
 )  # fmt: skip
-_NO_PLATFORM = re.compile(r"does not match the (specified|detected) platform|no matching manifest", re.IGNORECASE)
+_FIXES = (
+    (
+        re.compile(r"does not match the (specified|detected) platform|no matching manifest", re.IGNORECASE),
+        "build or pull it for this platform, or choose one with `--platform`",
+    ),
+    (
+        re.compile("container-init binary not found"),  # Podman's package only recommends it
+        "install catatonit where the engine is, or use the option init=False",
+    ),
+)
 
 
 def translated(error: Exception, address: Address) -> EngineError | None:
@@ -61,8 +70,9 @@ def _answered(error: APIError, address: Address) -> EngineError:
     if _NO_SPACE.search(said):
         freed = "`hud gc` and `docker system df` show what could go"
         return NoSpaceError(f"the engine at {address} has no space left on its disk: {said}; {freed}")
-    if _NO_PLATFORM.search(said):
-        return EngineRefusedError(f"{said}; build or pull it for this platform, or choose one with `--platform`")
+    for pattern, fix in _FIXES:
+        if pattern.search(said):
+            return EngineRefusedError(f"{said}; {fix}")
     if _NO_IMAGE.search(said):
         return ImageMissingError(f"{said}; build it with `hud build`, or pull it, and check its name")
     if status == 404:  # noqa: PLR2004

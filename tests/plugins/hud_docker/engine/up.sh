@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings up what the tests of hud-docker need, on Debian and as root: a container engine that answers, and the image
-# python:3.11-slim. What is there stays as it is, so that calling it again costs nothing. Nothing of it is taken down.
+# Brings up what the tests of hud-docker need, on Debian and as root: a container engine that answers, the image
+# python:3.11-slim, and Podman, which a test starts itself. What is there stays as it is, so that calling it again costs nothing. Nothing of it is taken down.
 set -euo pipefail
 image=python:3.11-slim
 release=bookworm # its Python is 3.11
@@ -60,4 +60,5 @@ make_image() {
 }
 
 answers || start_engine
+command -v podman >/dev/null || install_packages podman catatonit
 docker image inspect "$image" >/dev/null 2>&1 || timeout 120 docker pull -q "$image" >/dev/null 2>&1 || make_image

@@ -12,6 +12,7 @@ import anyio
 import attrs
 
 from hud_docker.engine import Engine
+from hud_docker.errors import EngineError
 from hud_docker.liveness import LEASE, Verdict
 from hud_docker.sweeping import Sweep, holdings, sweep_all
 
@@ -62,8 +63,14 @@ async def _collect(is_dry: bool) -> tuple[Sweep, dict[str, int]]:  # noqa: FBT00
 
 
 async def _sizes(engine: Engine) -> dict[str, int]:
-    """Ask how many bytes go with each container, volume and image; slow where there are many."""
-    used = await engine.read(engine.client.df)
+    """Ask how many bytes go with each container, volume and image; slow where there are many.
+
+    Nothing where the engine cannot tell, as Podman while something is being removed.
+    """
+    try:
+        used = await engine.read(engine.client.df)
+    except EngineError:
+        return {}
     sizes = {it["Name"]: max((it.get("UsageData") or {}).get("Size", 0), 0) for it in used["Volumes"] or ()}
     for image in used["Images"] or ():
         own = max(image["Size"] - max(image.get("SharedSize", 0), 0), 0)
@@ -79,25 +86,25 @@ async def _sizes(engine: Engine) -> dict[str, int]:
 
 def _data(swept: Sweep, sizes: dict[str, int], *, is_dry: bool) -> dict[str, Any]:
     def record(it: Leftover) -> dict[str, Any]:
-        return {**attrs.asdict(it), "size": sizes.get(it.id, 0)}
+        return {**attrs.asdict(it), "size": sizes.get(it.id)}
 
     return {
         "dry_run": is_dry,
         "removed": [record(it) for it in swept.removed],
         "failed": [record(it) for it in swept.failed],
         "waiting": [{"owner": owner, "reason": reason} for owner, reason in swept.waiting],
-        "freed": sum(sizes.get(it.id, 0) for it in swept.removed),
+        "freed": sum(sizes.get(it.id, 0) for it in swept.removed) if sizes or not swept.removed else None,
     }
 
 
 def _text(swept: Sweep, sizes: dict[str, int], *, is_dry: bool) -> Iterator[str]:
     things = [it for it in swept.removed if it.sort != "heartbeat"]  # those are how we know, not what was left
     if things:
-        rows = [(it.sort, it.name, it.kind, it.reason, _bytes(sizes.get(it.id, 0))) for it in things]
+        rows = [(it.sort, it.name, it.kind, it.reason, _bytes(sizes[it.id]) if it.id in sizes else "") for it in things]
         yield from _table(["what", "name", "for", "why", "space"], rows)
         yield ""
-    freed = _bytes(sum(sizes.get(it.id, 0) for it in things))
-    yield f"{_counted(things)} {'would be removed' if is_dry else 'removed'}" + (f": {freed}" if things else "")
+    freed = f": {_bytes(sum(sizes.get(it.id, 0) for it in things))}" if things and sizes else ""
+    yield f"{_counted(things)} {'would be removed' if is_dry else 'removed'}{freed}"
     for it in swept.failed:
         yield f"could not remove {it.sort} {it.name}: {it.problem}"
     for owner, reason in swept.waiting:
