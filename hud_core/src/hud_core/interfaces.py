@@ -39,8 +39,8 @@ class Backend(ABC):
     tasks: TaskGroup | None = None
     """Where tasks may be started that live longer than a rollout, and that `aclose` ends; None outside any job."""
     upcoming: Callable[[], int] | None = None
-    """Says how many rollouts are still to be begun, but no more than may run at once: for what is prepared ahead; None
-    outside any job."""
+    """Says how many rollouts are still to be begun, for what is prepared ahead; as many as run at once where that is
+    not known yet. None outside any job."""
 
     @abstractmethod
     def open(self, ref: Recipe | EnvRef, *, seed: int | None = None) -> AbstractAsyncContextManager[Session]:

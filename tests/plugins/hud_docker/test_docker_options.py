@@ -130,7 +130,8 @@ def test_arguments_of_docker_run_mean_what_they_mean_there(monkeypatch, tmp_path
     written = (
         f"--rm -i --env-file {file} -e A=b=c --env=D=e -eG=h -e HERE -e NOT_SET -v /x:/y -v=/z:/w:ro --gpus all "
         "-p 8080:80 --memory=1g --cpus 2 --pids-limit -1 --shm-size 256m --network none --read-only -u 1000:1000 "
-        "--mount type=bind,src=/m,dst=/n,readonly --mount type=tmpfs,target=/t --tmpfs /u:size=1m --add-host db:10.0.0.1 "
+        "--mount type=bind,src=/m,dst=/n,readonly --mount type=tmpfs,target=/t --tmpfs /u:size=1m "
+        "--add-host db:10.0.0.1 "
         "-w /app --entrypoint /bin/sh --platform linux/amd64 --pull=never --cap-add SYS_PTRACE --label a=b "
         "--security-opt no-new-privileges:false --device /dev/kvm --init=false"
     )

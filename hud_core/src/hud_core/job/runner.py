@@ -122,11 +122,11 @@ class Runner:
                 await self._end_in(self.spec.budget.seconds, workers)
 
     def _upcoming(self) -> int:
-        """Say how many rollouts are still to be begun, but no more than may run at once."""
+        """Say how many rollouts are still to be begun."""
         if self._units.is_exhausted or self.meter.ended is not None:
             return 0
-        most, total = self.spec.max_concurrent, self.progress.total
-        return most if total is None else min(most, total - len(self._ids))
+        total = self.progress.total
+        return self.spec.max_concurrent if total is None else total - len(self._ids)
 
     async def _end_in(self, seconds: float, workers: TaskGroup) -> None:
         """End the job when its time is over, unless the workers end before."""

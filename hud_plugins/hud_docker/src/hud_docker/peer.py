@@ -135,7 +135,7 @@ class ServingContainerPeer(ContainerPeer, ServingPeer):
         while port is None or not await _answers(port, plan.options.path):
             if self.has_ended:
                 await self.ended()
-                msg = f"it ended before it served MCP on its port {inside}"
+                msg = f"it ended before it served MCP on port {inside}"
                 raise ConnectionError(msg)
             await anyio.sleep(PROBE_SECONDS)
         return f"http://127.0.0.1:{port}{plan.options.path}"

@@ -220,7 +220,7 @@ class Pool:
             self._start(self._gate)
 
     def _start(self, gate: anyio.CapacityLimiter | None) -> Ready:
-        ready = Ready(evolve(self.plan, kind="pool"))
+        ready = Ready(self.plan if gate is None else evolve(self.plan, kind="pool"))
         self.waiting.append(ready)
         self._tasks.start_soon(self._live, ready, gate, name=f"container for {self.plan.name}")
         return ready
