@@ -26,6 +26,7 @@ MODULES = (
     "claude_calls",
     "gemini_calls",
     "mcp_calls",
+    "docker_rollouts",
     "reloads",
     "legacy_rows",
     "datasets",
