@@ -63,8 +63,12 @@ SLOW_TASKS = (
 )
 
 
+# Of a terminal that is not the test's: pytest-xdist's processes have them, even where there is none.
+TERMINALS = ("COLUMNS", "LINES", "NO_COLOR")
+
+
 def environ(home: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUD_") and name != "NO_COLOR"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUD_") and name not in TERMINALS}
     return {**kept, "HOME": str(home), "TERM": "xterm", **more}
 
 

@@ -319,8 +319,8 @@ BIG = 8_000_000
 @pytest.fixture
 def short_patience(monkeypatch):
     """Wait less long for clients that do nothing."""
-    monkeypatch.setattr(http, "BODY_SECONDS", 0.4)
-    monkeypatch.setattr(http, "STUCK_SECONDS", 0.4)
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.8)
+    monkeypatch.setattr(http, "STUCK_SECONDS", 0.8)
 
 
 def with_big_results():
@@ -354,8 +354,8 @@ async def test_half_open_sockets_are_dropped_and_take_nobodys_place(servers, sho
                 await client.stream.receive()
         await until(lambda: len(servers[0].server_state.connections) <= 1)
         assert (await other.call_tool("add", {"a": 1, "b": 2})).content[0].text == "3"
-        late = [await connect(url) for _ in range(30)]
-        for client in late:
+        for _ in range(30):
+            client = await connect(url)
             await client.begin_legacy()
             client.vanish()
         for client in silent + begun + halves:
@@ -364,8 +364,10 @@ async def test_half_open_sockets_are_dropped_and_take_nobodys_place(servers, sho
 
 async def test_clients_that_do_not_read_are_dropped_and_others_are_unharmed(servers, short_patience):
     async with over_http(EnvironmentServer(with_big_results(), episode_ttl=1.0)) as url, Client(url) as other:
-        deaf = [await connect(url) for _ in range(10)]
-        for index, client in enumerate(deaf):
+        deaf = []
+        for index in range(10):
+            client = await connect(url)
+            deaf.append(client)
             if index % 2:
                 await client.begin_legacy()
                 await client.ask_legacy("tools/call", "big", {})
