@@ -36,8 +36,8 @@ EXTRAS = ["--extra=testing", "--extra=yaml"]  # not those of hud_frameworks
 FRAMEWORKS = ["google-adk", "langchain-core", "llama-index-core", "openai-agents"]
 KERNEL_NEEDS = ["anyio>=4.11", "attrs", "cattrs", "msgspec", "pluggy", "pytest"]
 
-# Tests wait for processes and for clocks half of the time. Those of one file run in one process, in their order.
-AT_ONCE = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder"]
+# Tests of one file run in one process, in their order.
+AT_ONCE = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 HERE = "{}.{}".format(*sys.version_info)
 PYTHONS = sorted({"3.11", "3.12", "3.13", HERE}, key=lambda version: int(version.split(".")[1]))
