@@ -388,6 +388,10 @@ async def test_a_client_of_one_s_own_is_used_and_stays_open(
             "unknown setting 'temprature'; did you mean 'temperature'",
         ),
         ({"model": "m", "base_url": "http://x", "completion_kwargs": {"stream": True}}, "must not hold stream"),
+        (
+            {"model": "m", "base_url": "http://x", "completion_kwargs": {"extra_headers": "x: y"}},
+            "'extra_headers' in setting 'completion_kwargs' must be dict, got str",
+        ),
         ({"model": "m", "base_url": "http://x", "completion_kwargs": "x"}, "'completion_kwargs' must be dict, got str"),
         ({"model": "m", "base_url": "http://x", "api_key": 5}, "'api_key' must be str, got int"),
         ({"model": "m", "base_url": "http://x", "max_retries": True}, "'max_retries' must be int, got bool"),

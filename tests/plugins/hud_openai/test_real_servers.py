@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
+import openai
 import pytest
 
 import hud_core
@@ -75,7 +76,19 @@ def requests_of(aimock: str) -> list[dict[str, Any]]:
     return told if isinstance(told, list) else told["entries"]
 
 
-async def test_aimock_a_whole_job(aimock: str) -> None:
+@asynccontextmanager
+async def agent_for(kind: Any, url: str, *, is_given: bool, **options: Any) -> AsyncIterator[Any]:
+    """Make an agent that sends its requests itself, or through a client of the SDK."""
+    if not is_given:
+        async with kind.create(base_url=url, api_key="sk-x", **options) as agent:
+            yield agent
+        return
+    async with openai.AsyncOpenAI(base_url=url, api_key="sk-x") as client:
+        yield kind.create(openai_client=client, **options)
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+async def test_aimock_a_whole_job(aimock: str, is_given: bool) -> None:
     env = hud_core.Environment("letters")
     env.tool(count_letter)
 
@@ -84,7 +97,7 @@ async def test_aimock_a_whole_job(aimock: str) -> None:
         answer = yield f"How many {letter} are in {word}?"
         yield float(answer == str(word.count(letter)))
 
-    async with OpenAIChatAgent.create(base_url=f"{aimock}/v1", model="gpt-4o", api_key="sk-x") as agent:
+    async with agent_for(OpenAIChatAgent, f"{aimock}/v1", is_given=is_given, model="gpt-4o") as agent:
         rollout = await count.task(word="strawberry", letter="r").run(
             agent, kernel=Kernel(plugins=[hud_local], autoload=False)
         )
@@ -106,8 +119,9 @@ async def test_aimock_finish_reasons(aimock: str, toolbox: Tools, text: str, ans
     assert (got.text, got.stop_reason) == (answer, stop)
 
 
+@pytest.mark.parametrize("is_given", [False, True])
 @pytest.mark.parametrize("store", [True, False])
-async def test_aimock_a_whole_job_over_responses(aimock: str, store: bool) -> None:
+async def test_aimock_a_whole_job_over_responses(aimock: str, store: bool, is_given: bool) -> None:
     env = hud_core.Environment("letters")
     env.tool(count_letter)
 
@@ -116,8 +130,7 @@ async def test_aimock_a_whole_job_over_responses(aimock: str, store: bool) -> No
         answer = yield f"How many {letter} are in {word}?"
         yield float(answer == str(word.count(letter)))
 
-    options = {"base_url": f"{aimock}/v1", "model": "gpt-5.4", "api_key": "sk-x", "store": store}
-    async with OpenAIAgent.create(**options) as agent:
+    async with agent_for(OpenAIAgent, f"{aimock}/v1", is_given=is_given, model="gpt-5.4", store=store) as agent:
         rollout = await count.task(word="strawberry", letter="r").run(
             agent, kernel=Kernel(plugins=[hud_local], autoload=False)
         )

@@ -47,6 +47,9 @@ def one_of(*values: str) -> Callable[[object, Attribute[Any], object], None]:
 def _free(config: EndpointConfig, attribute: Attribute[Any], value: dict[str, Any]) -> None:
     if taken := [name for name in value if name in config.managed]:
         raise ConfigError(f"setting {attribute.name!r} must not hold {', '.join(taken)}: the agent fills these itself")
+    for name in TRANSPORT:
+        if not isinstance(value.get(name, {}), dict | None):
+            raise ConfigError(f"{name!r} in setting {attribute.name!r} must be dict, got {type(value[name]).__name__}")
 
 
 @frozen(kw_only=True)

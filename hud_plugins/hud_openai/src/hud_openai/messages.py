@@ -53,7 +53,10 @@ class Written:
             self._said += _listed(wire_messages(turn))
             self._turns.append(turn)
         first = _listed([{"role": "system", "content": system}]) if system else b""
-        return msgspec.Raw(b"[%b]" % (first + self._said)[:-1])
+        if not self._said:
+            return msgspec.Raw(b"[%b]" % first[:-1])
+        with memoryview(self._said) as said:  # may be long, with pictures in it: it is copied but once
+            return msgspec.Raw(b"".join((b"[", first, said[:-1], b"]")))
 
     def tools(self, tools: tuple[Tool, ...]) -> msgspec.Raw:
         """Write the tools of a request."""

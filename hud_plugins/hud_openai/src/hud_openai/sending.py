@@ -114,12 +114,15 @@ def _lines(own: Mapping[str, str], extra: Mapping[str, Any]) -> str:
     Raises:
         ConfigError: One of them cannot be sent.
     """
-    headers: dict[str, Any] = {**own, **{name.lower(): value for name, value in extra.items()}}
+    added = {str(name).lower(): value for name, value in extra.items()}
+    headers: dict[str, Any] = {**own, **added}
     for name, value in headers.items():
-        if not NAME.fullmatch(name) or name in FIXED:
-            raise ConfigError(f"header {name!r} cannot be set")
+        if not NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} is no name of a header")
+        if name in FIXED:
+            raise ConfigError(f"header {name!r} cannot be set: it says how the request travels")
         if value is not None and not (isinstance(value, str) and VALUE.fullmatch(value)):
-            whose = "the API key" if name == "authorization" and name not in extra else f"header {name!r}"
+            whose = "the API key" if name == "authorization" and name not in added else f"header {name!r}"
             raise ConfigError(f"{whose} must be one line of text, in characters that HTTP takes")
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value is not None)
 
@@ -155,7 +158,7 @@ class SDKSender:
         self._client = client
         self._where = public_url(str(config.base_url or client.base_url))
         kwargs = config.completion_kwargs
-        headers, query = kwargs.get("extra_headers", {}), kwargs.get("extra_query", {})
+        headers, query = kwargs.get("extra_headers") or {}, kwargs.get("extra_query") or {}
         self._options: RequestOptions = {"headers": headers, "params": query, "max_retries": 0}
 
     async def send(self, method: str, path: str, body: bytes | None = None) -> Reply:

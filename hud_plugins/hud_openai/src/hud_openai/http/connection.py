@@ -116,10 +116,14 @@ async def connect(host: str, port: int) -> Connection:
         OSError: None does.
     """
     sock = await (_dial(host, port) if _is_address(host) else _find(host, port))
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE)
+    except OSError:  # some systems refuse this for a connection that is broken already
+        sock.close()
+        raise
     return Connection(sock)
 
 
@@ -136,7 +140,8 @@ async def _find(host: str, port: int) -> socket.socket:
     try:
         sock: socket.socket = stream.extra_attributes[SocketAttribute.raw_socket]().dup()  # its own is the loop's
     finally:
-        await anyio.aclose_forcefully(stream)
+        with anyio.CancelScope(shield=True):  # it closes without waiting for anybody; the copy must not be lost
+            await anyio.aclose_forcefully(stream)
     sock.settimeout(0)
     return sock
 
