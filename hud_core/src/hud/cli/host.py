@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 HOMES = {
     "analyze": "hud-mcp", "build": "hud-docker", "cancel": "hud-huggingface", "check": "hud-local",
     "convert": "hud-huggingface", "debug": "hud-docker", "deploy": "hud-platform", "dev": "hud-mcp", "gc": "hud-docker",
-    "login": "hud-platform", "push": "hud-docker", "scenario": "hud-mcp", "serve": "hud-server", "sync": "hud-sync",
+    "init": "hud-docker", "login": "hud-platform", "push": "hud-docker", "scenario": "hud-mcp", "serve": "hud-server",
+    "sync": "hud-sync",
 }  # fmt: skip
 """Which distribution brings a well-known command, for the message when it is not installed."""
 
