@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -126,10 +129,48 @@ def test_an_image_that_is_not_there(debug: Debug) -> None:
     assert "hud build" in failed["fix"]
 
 
-def test_no_engine(debug: Debug, tmp_path: Path) -> None:
-    failed = last(*debug("x", DOCKER_HOST=f"unix://{tmp_path}/none.sock"), 1)
+def test_no_engine(tmp_path: Path) -> None:
+    failed = last(*alone(["debug", "--json", "x"], DOCKER_HOST=f"unix://{tmp_path}/none.sock"), 1)
     assert "no engine answers" in failed["error"]
     assert "DOCKER_HOST" in failed["error"] + failed["fix"]
+
+
+UNPRIVILEGED = """
+import contextlib, io, os, sys
+from hud.cli.host import run
+
+asked, os.environ["DOCKER_HOST"] = os.environ["DOCKER_HOST"], "unix:///none.sock"
+with contextlib.redirect_stdout(io.StringIO()):
+    run(["debug", "--json", "x"])  # imports what a user without rights may not read
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+os.environ["DOCKER_HOST"] = asked
+sys.exit(run(["debug", "--json", "x"]))
+"""
+
+
+def test_no_permission_on_the_socket() -> None:
+    """As a user who is not in the socket's group."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
+        Path(folder).chmod(0o755)
+        place = Path(folder, "engine.sock")
+        listening.bind(str(place))
+        listening.listen()
+        place.chmod(0)
+        failed = last(*alone(None, DOCKER_HOST=f"unix://{place}"), 1)
+    assert f"no permission on the engine's socket {place}" in failed["error"]
+    assert "usermod -aG" in failed["fix"]
+
+
+def alone(words: list[str] | None, **variables: str) -> tuple[int, dict[str, Any]]:
+    """Run `hud` in a process of its own: what a refused connection leaves behind ends with it."""
+    command = ["-c", UNPRIVILEGED] if words is None else ["-m", "hud", *words]
+    environment = {**os.environ, **variables}
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
 
 
 @pytest.mark.parametrize(
