@@ -191,7 +191,7 @@ def test_the_config_file_is_the_lowest_layer(folder: Path, hud: Hud, plugin: dic
     assert (tasks_of(over), answers(over)) == (["twice-1"], ["k|6||2"])
     assert answers(hud("eval", "tasks.py", "nop", "--json", env=plugin)) == [""] * 3
     unset = hud("eval", env={**plugin, "HUD_AGENT": "keyed"})
-    assert (unset.returncode, "keyed.api_key needs 'KEY_OF_TEST'" in unset.stderr) == (2, True)
+    assert (unset.returncode, "keyed.api_key needs the environment variable KEY_OF_TEST" in unset.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,6 @@ def braced(text: str) -> str:
     return _ANY.sub(lambda match: f"${{{match[3]}:${match[3]}}}" if match[3] else match[0], text)
 
 
-def variables(text: str) -> list[str]:
-    """Name the variables of a template, those in defaults too."""
-    found: list[str] = []
-    for match in _BRACED.finditer(text):
-        found += [match[1], *variables(match[2] or "")]
-    return found
+def is_template(text: str) -> bool:
+    """Whether a text is one ``${VAR}`` and nothing else, so that it holds no value itself unless as its default."""
+    return _BRACED.fullmatch(text) is not None

@@ -74,7 +74,7 @@ def test_templates_are_filled_in_at_any_depth(home: Path, monkeypatch: pytest.Mo
 
 
 def test_a_variable_that_is_not_set_is_named_with_its_place(home: Path) -> None:
-    with pytest.raises(ConfigError, match=r"claude\.headers\.key needs 'NOBODY'"):
+    with pytest.raises(ConfigError, match=r"claude\.headers\.key needs the environment variable NOBODY"):
         resolve({"headers": {"key": "${NOBODY}"}}, "claude")
 
 

@@ -18,7 +18,7 @@ from hud.shared.exceptions import HudConfigError
 from hud.types import BaseAgentConfig, MCPToolCall
 from hud_core.errors import ConfigError, TaskDataError
 from hud_core.model.codec import dump_task, load_task
-from hud_core.templates import expand, variables
+from hud_core.templates import expand
 from hud_huggingface.legacy import LegacyTask, LegacyTaskWarning, is_v4_format, read_legacy_task
 from hud_huggingface.resolving import resolved
 
@@ -339,7 +339,3 @@ def test_a_value_is_put_in_as_it_is(before: str, value: str) -> None:
         patch.setenv("ONLY_HERE", value)
         assert expand(before + "${ONLY_HERE}" + before, "it") == before + value + before
     assert expand(before + "${ONLY_HERE:" + "d" + "}", "it") == before + "d"
-
-
-def test_variables_of_a_template_are_named() -> None:
-    assert variables("${A} ${B:${C}} $D") == ["A", "B", "C"]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hud_core.errors import ConfigError
-from hud_core.settings import is_secret, settings
+from hud_core.settings import is_secret
+from hud_core.templates import expand, is_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MASK = "***"
-_TEMPLATE = re.compile(r"\$\{(\w+)(?::([^}]*))?\}")
 
 
 def parse_value(text: str) -> Any:  # noqa: ANN401  an option is of any type
@@ -73,14 +72,7 @@ def resolve(value: Any, where: str) -> Any:  # noqa: ANN401  as above
         return {key: resolve(inner, f"{where}.{key}") for key, inner in value.items()}
     if isinstance(value, list):
         return [resolve(inner, where) for inner in value]
-    return _TEMPLATE.sub(lambda match: _variable(match, where), value) if isinstance(value, str) else value
-
-
-def _variable(match: re.Match[str], where: str) -> str:
-    value = settings.lookup(match[1])
-    if value is None and match[2] is None:
-        raise ConfigError(f"{where} needs {match[1]!r}, which is neither in the environment nor in a .env file")
-    return value or match[2] or ""
+    return expand(value, where) if isinstance(value, str) else value
 
 
 def mask(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +81,7 @@ def mask(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _masked(key: str, value: Any) -> Any:  # noqa: ANN401  as above
-    if is_secret(key) and value is not None and not (isinstance(value, str) and _TEMPLATE.fullmatch(value)):
+    if is_secret(key) and value is not None and not (isinstance(value, str) and is_template(value)):
         return MASK
     if isinstance(value, dict):
         return mask(value)
