@@ -18,7 +18,9 @@ from hud.shared.exceptions import HudConfigError
 from hud.types import BaseAgentConfig, MCPToolCall
 from hud_core.errors import ConfigError, TaskDataError
 from hud_core.model.codec import dump_task, load_task
+from hud_core.model.task import EnvRef
 from hud_core.templates import expand
+from hud_huggingface.execution import legacy_environment
 from hud_huggingface.legacy import LegacyTask, LegacyTaskWarning, is_v4_format, read_legacy_task
 from hud_huggingface.resolving import resolved
 
@@ -94,6 +96,24 @@ def test_servers_and_metadata_may_be_json_text() -> None:
     assert legacy(metadata="").metadata == legacy(metadata=None).metadata == {}
 
 
+def test_nulls_are_fields_that_a_row_does_not_have() -> None:
+    nulls = {"url": None, "command": "x", "args": ["y"], "env": {"A": "b", "C": None}, "headers": None}
+    task = legacy(mcp_config={"a": nulls}, setup_tool=None, agent_config=None, metadata=None, id=None)
+    (connection,) = legacy_environment(task.template).connections.values()
+    assert connection.ref == EnvRef("a", "mcp", {"command": "x", "args": ["y"], "env": {"A": "b"}})
+
+
+def test_a_class_of_ones_own_may_have_more_fields() -> None:
+    class Levelled(LegacyTask):
+        level: int = 0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        task = Levelled(prompt="Go.", mcp_config=SERVER, level=3)
+    assert (task.level, task.mcp_config, task.model_dump()["level"]) == (3, SERVER, 3)
+    assert LegacyTask.model_json_schema()["required"] == ["prompt", "mcp_config"]
+
+
 def test_a_row_may_be_json_text() -> None:
     assert read_legacy_task(json.dumps({"prompt": "Go.", "mcp_config": SERVER})) == legacy()
 
@@ -115,11 +135,13 @@ def test_what_has_a_prompt_and_servers_is_a_row_of_this_kind() -> None:
         ({"id": []}, "input should be a valid string @ rows[7].id"),
         ({"mcp_config": None}, "must map names to servers, got nothing @ rows[7].mcp_config"),
         ({"mcp_config": 3}, "must map names to servers, got int @ rows[7].mcp_config"),
-        ({"mcp_config": {}}, "names no server @ rows[7].mcp_config"),
+        ({"mcp_config": {}}, "an MCP configuration maps names to servers, got dict without any @ rows[7].mcp_config"),
+        ({"mcp_config": {"a": {"command": "x", "args": "y"}}}, "server 'a': 'args' is of the wrong type, str @"),
+        ({"mcp_config": {"a": {"url": "x", "headers": 3}}}, "server 'a': 'headers' is of the wrong type, int @"),
         ({"mcp_config": {...}}, "{...} stands for your servers: "),
-        ({"mcp_config": {"a": {}}}, "server 'a' must have either a 'command' or a 'url' @ rows[7].mcp_config"),
+        ({"mcp_config": {"a": {}}}, "MCP server 'a' must have either a 'command' or a 'url' @ rows[7].mcp_config"),
         ({"mcp_config": {"a": {"command": "x", "url": "y"}}}, "must have either a 'command' or a 'url'"),
-        ({"mcp_config": {"a": {"url": 3}}}, "server 'a': its command or url must be text @ rows[7].mcp_config"),
+        ({"mcp_config": {"a": {"url": 3}}}, "MCP server 'a': 'url' is of the wrong type, int @ rows[7].mcp_config"),
         ({"mcp_config": "{"}, "Invalid JSON string: "),
         ({"setup_tool": 3}, "it must be a tool call such as {'name': 'setup', 'arguments': {}}, got int"),
         ({"setup_tool": {"name": ""}}, "it names no tool @ rows[7].setup_tool"),

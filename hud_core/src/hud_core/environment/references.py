@@ -70,11 +70,11 @@ def read_servers(config: Mapping[str, Any]) -> list[EnvRef]:
 
 def _server(name: str, server: object) -> dict[str, Any]:
     """Give the options of a server; what a configuration says to other clients only is left out."""
-    if not isinstance(server, Mapping) or ("url" in server) == ("command" in server):
+    if not isinstance(server, Mapping) or bool(server.get("url")) == bool(server.get("command")):
         msg = f"MCP server {name!r} must have either a 'command' or a 'url'"
         raise DefinitionError(msg)
-    keys = ("url", "headers") if "url" in server else ("command", "args", "env", "cwd")
-    options = {key: server[key] for key in (*keys, "connect_timeout") if server.get(key)}
+    keys = ("url", "headers") if server.get("url") else ("command", "args", "env", "cwd")
+    options = {key: _given(server[key]) for key in (*keys, "connect_timeout") if server.get(key)}
     for key, value in options.items():
         if not isinstance(value, _KINDS[key]):
             msg = f"MCP server {name!r}: {key!r} is of the wrong type, {type(value).__name__}"
@@ -82,6 +82,13 @@ def _server(name: str, server: object) -> dict[str, Any]:
     if token := server.get("auth"):
         options["headers"] = {**_bearer(name, token), **options.get("headers", {})}
     return options
+
+
+def _given(value: Any) -> Any:  # noqa: ANN401  an option's value
+    """Leave out what is null: rows of tables have a null where other rows have a header or a variable."""
+    if isinstance(value, Mapping) and None in value.values():
+        return {key: item for key, item in value.items() if item is not None}
+    return value
 
 
 def _bearer(name: str, token: object) -> dict[str, str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from hud_core.errors import ConfigError, closest
+from hud_core.environment.references import read_servers
+from hud_core.errors import ConfigError, DefinitionError, closest
 from hud_core.model.tools import ToolCall
 
 _CALL = frozenset({"name", "arguments", "id", "annotation", "meta", "task"})
@@ -139,17 +140,10 @@ def servers(value: Any) -> Any:  # noqa: ANN401  as above
     if not isinstance(value, dict):
         msg = f"must map names to servers, got {'nothing' if value is None else type(value).__name__}"
         raise ValueError(msg)  # noqa: TRY004  as above
-    named = value.get("mcpServers", value)
-    if not isinstance(named, dict) or not named:
-        msg = "names no server"
-        raise ValueError(msg)
-    for name, server in named.items():
-        if not isinstance(server, dict) or bool(server.get("command")) == bool(server.get("url")):
-            msg = f"server {name!r} must have either a 'command' or a 'url'"
-            raise ValueError(msg)
-        if not isinstance(server.get("command") or server["url"], str):
-            msg = f"server {name!r}: its command or url must be text"
-            raise ValueError(msg)  # noqa: TRY004  as above
+    try:
+        read_servers(value)
+    except DefinitionError as error:
+        raise ValueError(str(error)) from None
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -103,9 +103,6 @@ class LegacyTask(BaseModel):
     _row: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _corrections: tuple[str, ...] = PrivateAttr(default=())
 
-    fields: ClassVar[frozenset[str]]
-    """The names of the fields."""
-
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, value: Any, handler: ModelWrapValidatorHandler[LegacyTask], info: ValidationInfo) -> LegacyTask:  # noqa: ANN401  pydantic hands over anything
@@ -113,7 +110,7 @@ class LegacyTask(BaseModel):
             value, Mapping
         ):  # a task that is assigned to, or what is no row at all
             return handler(value)
-        row, corrections = straightened(value, cls.fields)
+        row, corrections = straightened(value, cls.model_fields.keys())
         task = handler(row)
         private = task.__pydantic_private__
         assert private is not None  # noqa: S101  the class has private attributes
@@ -179,9 +176,6 @@ class LegacyTask(BaseModel):
         )
 
 
-LegacyTask.fields = frozenset(LegacyTask.model_fields)
-
-
 def _task_config(config: LegacyAgentConfig, setup: list[ToolCall], evaluate: list[ToolCall]) -> TaskAgentConfig:
     """Give the settings as tasks have them. What sets up and scores is the harness's, so the agent does not see it.
 
@@ -236,7 +230,7 @@ def read_legacy_task(row: object, where: str = "task") -> LegacyTask:
 def _misread(row: object) -> str:
     """Name the field of a row that is text and no JSON."""
     for name, value in row.items() if isinstance(row, Mapping) else ():
-        if name not in ("id", "prompt") and name in LegacyTask.fields:
+        if name not in ("id", "prompt") and name in LegacyTask.model_fields:
             try:
                 forms.from_json(value)
             except ConfigError:
@@ -246,8 +240,12 @@ def _misread(row: object) -> str:
 
 def _problem(problem: Mapping[str, Any], where: str) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
-    text = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
+    text = problem["msg"]
+    if problem["type"] == "value_error":  # ours
+        text = text.removeprefix("Value error, ")
+    elif problem["type"] == "extra_forbidden":
         known = LegacyAgentConfig.model_fields
         text = f"unknown option{closest(str(problem['loc'][-1]), known)}; there are {', '.join(known)}"
-    return f"{text[:1].lower()}{text[1:]} @ {where}{place}"
+    else:
+        text = f"{text[:1].lower()}{text[1:]}"
+    return f"{text} @ {where}{place}"

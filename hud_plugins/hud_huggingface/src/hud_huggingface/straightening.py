@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from hud_core.errors import closest
@@ -22,7 +23,7 @@ _SILENT = frozenset({"slug"})
 """Fields beside the documented ones that have a meaning here."""
 
 
-def straightened(row: Mapping[str, Any], fields: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def straightened(row: Mapping[str, Any], fields: AbstractSet[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Give a row with everything in its documented place.
 
     Args:
@@ -49,7 +50,7 @@ def straightened(row: Mapping[str, Any], fields: frozenset[str]) -> tuple[dict[s
     return straight, tuple(said)
 
 
-def _stray(row: dict[str, Any], name: str, fields: frozenset[str], said: list[str]) -> None:
+def _stray(row: dict[str, Any], name: str, fields: AbstractSet[str], said: list[str]) -> None:
     """Deal with a field that is not documented."""
     if name not in _SETTINGS:
         said.append(f"unknown field {name!r} is kept and has no effect{closest(name, fields)}")
