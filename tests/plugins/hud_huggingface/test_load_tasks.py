@@ -149,6 +149,11 @@ def test_each_wrong_field_is_named_with_its_row_and_file(row, field, name):
         list(iter_tasks(name))
 
 
+def test_a_new_row_with_a_field_of_old_ones_is_told_so():
+    with pytest.raises(TaskDataError, match=r"unknown field 'prompt' @ tasks\[0\] \(row 0\)"):
+        load_tasks([{**V5, "prompt": "p"}])
+
+
 @quiet
 @pytest.mark.parametrize("text", ["5", '"x"', "null", "[[1]]"])
 def test_a_row_that_is_no_object_is_named(text):

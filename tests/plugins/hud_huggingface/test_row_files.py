@@ -131,6 +131,7 @@ def test_parquet_of_other_tools(tmp_path):
         "metadata": pa.array([[("k", 1)], []], type=pa.map_(pa.string(), pa.int64())),
         "made": pa.array([0, None], type=pa.timestamp("s")),
         "score": pa.array([float("nan"), 1.0]),
+        "__index_level_0__": [7, 8],
     })  # fmt: skip
     parquet.write_table(table, path)
     rows = [decoded(row, "tasks[0]") for row in rows_of(path, path.name)]
@@ -263,6 +264,7 @@ def test_columns_without_a_json_form_are_all_named(tmp_path):
     assert [problem.rpartition("column ")[2] for problem in problems] == ["'image'", "'sizes'"]
 
 
+@pytest.mark.slow
 def test_a_row_without_an_end_never_fills_the_memory(tmp_path):
     """A line of 1 GB, which takes no room on the disk."""
     path = tmp_path / "long.jsonl"
@@ -282,6 +284,7 @@ def test_a_row_without_an_end_never_fills_the_memory(tmp_path):
     assert peak < 3 * LONGEST_ROW
 
 
+@pytest.mark.slow
 def test_a_value_without_an_end_never_fills_the_memory(tmp_path):
     path = tmp_path / "long.json"
     with path.open("wb") as file:
@@ -291,6 +294,7 @@ def test_a_value_without_an_end_never_fills_the_memory(tmp_path):
     assert "@ long.json, row 0" in problem
 
 
+@pytest.mark.slow
 def test_a_row_of_a_table_that_is_too_long_does_not_hide_the_others(tmp_path):
     path = tmp_path / "a.parquet"
     values = ["a", "x" * (LONGEST_ROW + 1), "c"]

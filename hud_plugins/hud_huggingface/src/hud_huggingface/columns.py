@@ -20,11 +20,17 @@ STRUCTURED = frozenset({
     "mcp_config", "metadata", "setup_tool", "validation",
 })  # fmt: skip
 """The fields of task rows that are no plain text: where they are text, it is JSON."""
-OF_LEGACY = frozenset({"prompt", "mcp_config", "setup_tool", "evaluate_tool"})
-"""Fields that only a LegacyTask has: one of them says what a row is meant to be."""
+_OF_LEGACY = frozenset({"prompt", "setup_tool", "evaluate_tool"})
+"""Fields that only a LegacyTask has."""
 _MAYBE_NONE = frozenset({"id", "scenario", "slug", "system_prompt"})
 """Texts that tables without nulls hold as empty text where a row has none."""
 _INT_64 = 1 << 63
+
+
+def is_legacy(row: Mapping[str, Any]) -> bool:
+    """Whether a row is meant to be a LegacyTask, right or not: it has one's fields, and no scenario."""
+    return "mcp_config" in row or ("scenario" not in row and not _OF_LEGACY.isdisjoint(row))
+
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 

@@ -246,7 +246,8 @@ def _unreachable(what: str, error: Exception) -> HudError:
     causes = [error]
     while inner := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(inner)  # type: ignore[arg-type]  # what a library raises is no BaseException that ends the process
-    return HubError(f"{what} cannot be read: the server cannot be reached ({causes[-1]})")
+    why = str(causes[-1]) or type(causes[-1]).__name__
+    return HubError(f"{what} cannot be read: the server cannot be reached ({why})")
 
 
 def _refused(what: str, error: Exception) -> HudError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from hud_core.errors import ConfigError, TaskDataError
 from hud_core.model.codec import TaskReader, duplicate_slug, read_row
-from hud_huggingface.columns import OF_LEGACY, decoded
+from hud_huggingface.columns import decoded, is_legacy
 from hud_huggingface.files import Row, rows_of
 from hud_huggingface.legacy import DEPRECATED, LegacyTask, LegacyTaskWarning, read_legacy_task
 from hud_huggingface.places import files_of, with_parts
@@ -209,7 +209,7 @@ class RowReader:
         where = f"tasks[{number}]"
         data = decoded(row, where)
         try:
-            return self._legacy(data, where) if OF_LEGACY & data.keys() else self._reader.task(read_row(data, where))
+            return self._legacy(data, where) if is_legacy(data) else self._reader.task(read_row(data, where))
         except TaskDataError as error:
             raise TaskDataError([f"{problem} ({row.place})" for problem in error.problems]) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import repeat
@@ -26,6 +27,8 @@ GROUP_ROWS = 10_000
 _BUFFER_BYTES = 1 << 18
 _MARK = b"hud"
 """The key of a file's metadata that says how its columns hold the fields of rows."""
+_INDEX = re.compile(r"__index_level_\d+__")
+"""Columns in which pandas keeps the numbers of rows; no field of them."""
 _BATCHES_KEPT = 100
 """Batches after which memory that Arrow does not use is given back."""
 
@@ -76,6 +79,8 @@ def _reader(schema: pa.Schema, name: str) -> Callable[[dict[str, Any], str], Row
         columns = _columns(schema.metadata[_MARK], schema.names, name)
         return lambda data, place: Row(restored(columns, data), place)
     converters = _converters(schema, name)
+    for column in filter(_INDEX.fullmatch, schema.names):
+        converters[column] = lambda _: None
     return lambda data, place: Row(_converted(data, converters), place, is_flat=True)
 
 

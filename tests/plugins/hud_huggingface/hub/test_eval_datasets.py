@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 COUNTER = Path(__file__).parents[1] / "servers" / "counter.py"
 ENVIRONMENT = """
 from hud import Environment

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pyarrow as pa
@@ -181,8 +182,9 @@ def test_a_private_dataset_needs_its_owners_token(hub, monkeypatch):
     with pytest.raises(ConfigError, match="no dataset 'alice/secret' on the Hub, or it is private: set HF_TOKEN"):
         load_tasks("alice/secret")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(ConfigError, match=r"the token is refused \(Invalid credentials"):
+    with pytest.raises(ConfigError, match=r"the token is refused \(Invalid credentials") as info:
         load_tasks("alice/secret")
+    assert "hf_wrong" not in "".join(traceback.format_exception(info.value))
     monkeypatch.setenv("HF_TOKEN", "hf_other_0123456789")
     with pytest.raises(ConfigError, match="your token may not see it"):
         load_tasks("alice/secret")
