@@ -219,6 +219,33 @@ async def test_tasks_may_come_as_a_stream_that_is_read_as_it_is_needed(kernel):
     assert len(await run(iter([count.task("tree")] * 5), Watching(), kernel=kernel, save=False)) == 5
 
 
+@pytest.mark.parametrize(("is_stream", "expected"), [(False, [4, 3, 2, 1, 0]), (True, [2, 2, 2, 2, 2])])
+async def test_backends_are_told_how_many_rollouts_are_still_to_be_begun(is_stream, expected):
+    told = []
+
+    class Counting(fakes.InProcessBackend):
+        def open(self, ref, *, seed=None):
+            told.append(self.upcoming())
+            return super().open(ref, seed=seed)
+
+    class Counts:
+        @staticmethod
+        @hookimpl
+        def hud_backends():
+            yield Provider("counting", lambda: Counting, "counts")
+
+    async def stream():
+        for task in tasks:
+            yield task
+
+    tasks = [count.task(text="strawberry") for _ in range(5)]
+    kernel = Kernel(plugins=[fakes, Plugin, Counts], autoload=False)
+    given = stream() if is_stream else tasks
+    await run(given, ScriptedAgent(), kernel=kernel, backend="counting", max_concurrent=2, save=False)
+    assert told == expected
+    assert Counting().upcoming is None
+
+
 async def test_a_stream_that_breaks_ends_the_job_with_its_error(kernel):
     async def stream():
         yield count.task("strawberry")
