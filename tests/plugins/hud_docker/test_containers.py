@@ -108,6 +108,11 @@ async def test_images_are_spoken_to_as_their_command_says(backend, variant, comm
     assert await score(backend, ref(variant(command))) == 1.0
 
 
+async def test_one_image_may_be_run_in_several_ways(backend, shop):
+    shell = ref(shop, command=["sh", "-c", "exec hud dev env:env"], port=8765)
+    assert [await score(backend, ref(shop)), await score(backend, shell), await score(backend, ref(shop))] == [1.0] * 3
+
+
 async def test_the_strictest_container_still_serves(backend, shop, docker):
     strict = ref(
         shop, read_only=True, user="1000:1000", network="none", cap_drop=["ALL"], memory="256m", pids=64, cpus=1

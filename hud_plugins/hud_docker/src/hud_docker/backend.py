@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -14,7 +14,7 @@ from hud_core.model.task import EnvRef
 from hud_core.trace import log_line
 from hud_docker.egress import Egress
 from hud_docker.engine import Engine
-from hud_docker.images import find_image
+from hud_docker.images import described, inspected
 from hud_docker.options import read_options
 from hud_docker.ownership import Owner
 from hud_docker.peer import Plan
@@ -45,7 +45,7 @@ class DockerBackend(Backend):
         self._engine: Engine | None = None
         self._owner = Owner()
         self._connecting = anyio.Lock()
-        self._images: dict[tuple[str, str | None], Image] = {}
+        self._images: dict[tuple[str, str | None], dict[str, Any]] = {}
         self._finding: dict[tuple[str, str | None], anyio.Lock] = {}
         self._beating: anyio.CancelScope | None = None
         self._pools: list[Pool] = []
@@ -162,14 +162,15 @@ class DockerBackend(Backend):
         key = (options.image, options.platform)
         async with self._finding.setdefault(key, anyio.Lock()):
             if key not in self._images:
-                self._images[key] = await find_image(engine, options, _say)
-        return self._images[key]
+                self._images[key] = await inspected(engine, options, _say)
+        return described(self._images[key], options)
 
     async def aclose(self) -> None:
         """End what goes on, and tell the engine that nothing of ours is left."""
         async with anyio.create_task_group() as closing:
             for pool in self._pools:
                 closing.start_soon(pool.aclose)
+        self._pools.clear()
         for egress in self._networks.values():
             await egress.aclose()
         self._networks.clear()

@@ -43,7 +43,7 @@ class Image:
 
 
 async def find_image(engine: Engine, options: ContainerOptions, say: Callable[[str], None] = lambda _: None) -> Image:
-    """Find an image, and fetch it where that is asked for.
+    """Find an image, fetch it where that is asked for, and read what it says.
 
     Args:
         engine: Where to look.
@@ -54,6 +54,11 @@ async def find_image(engine: Engine, options: ContainerOptions, say: Callable[[s
         ImageMissingError: The engine does not have it, and no registry gave it.
         EngineError: The engine failed.
     """
+    return described(await inspected(engine, options, say), options)
+
+
+async def inspected(engine: Engine, options: ContainerOptions, say: Callable[[str], None]) -> dict[str, Any]:
+    """Give what the engine says about an image; arguments and errors as for `find_image`."""
     if options.pull == "always":
         await _pull(engine, options, say)
     try:
@@ -64,7 +69,7 @@ async def find_image(engine: Engine, options: ContainerOptions, say: Callable[[s
             raise ImageMissingError(msg) from error
         await _pull(engine, options, say)
         found = await engine.read(engine.client.inspect_image, options.image)
-    return described(found, options)
+    return dict(found)
 
 
 async def _pull(engine: Engine, options: ContainerOptions, say: Callable[[str], None]) -> None:
