@@ -145,6 +145,7 @@ def test_everything_that_a_model_is_told_is_part_of_the_key(other: dict[str, Any
     agent = Talker()
     key = key_of(agent, Conversation(**said), 0)
     assert key == key_of(Talker(), Conversation(**said), 0)
+    assert key == key_of(agent, Conversation(**said, written=b"of the agent's own"), 0)
     assert key != key_of(agent, Conversation(**{**said, **other}), 0)
     assert key != key_of(agent, Conversation(**said), 1)
 
