@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import threading
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -80,20 +79,20 @@ class _Running:
     def run(self) -> Exception | None:
         """Build, and give what it failed with: raised here, it would come out of the task group in a group."""
         try:
-            with tempfile.TemporaryFile() as file:
-                Context(self._request.directory, self._request.dockerfile).write_tar(file)
-                file.seek(0)
-                self._follow(file)
+            with _client(self._engine) as client:
+                client.hooks["response"].append(self._answered)
+                archive = cast("IO[bytes]", _Archive(self._blocks))  # requests takes anything that gives bytes
+                for message in client.build(fileobj=archive, **_options(self._request)):
+                    self._take(message)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller raises it
             return None if self._is_stopped.is_set() else self._explained(error)
         return None
 
-    def _follow(self, file: IO[bytes]) -> None:
-        with _client(self._engine) as client:
-            client.hooks["response"].append(self._answered)
-            upload = cast("IO[bytes]", _Upload(file, self._is_stopped))  # requests takes anything that gives bytes
-            for message in client.build(fileobj=upload, **_options(self._request)):
-                self._take(message)
+    def _blocks(self) -> Iterator[bytes]:
+        for block in Context(self._request.directory, self._request.dockerfile).tar():
+            if self._is_stopped.is_set():
+                raise ConnectionAbortedError
+            yield block
 
     def _answered(self, response: Response, **_: object) -> None:
         self._response = response
@@ -159,15 +158,11 @@ def _options(request: BuildRequest) -> dict[str, Any]:
     }
 
 
-class _Upload:
-    """The archive on its way to the engine; ends when the build is cancelled."""
+class _Archive:
+    """What is sent to the engine, made while it is sent."""
 
-    def __init__(self, file: IO[bytes], is_stopped: threading.Event) -> None:
-        self._file = file
-        self._is_stopped = is_stopped
+    def __init__(self, blocks: Callable[[], Iterator[bytes]]) -> None:
+        self._blocks = blocks
 
     def __iter__(self) -> Iterator[bytes]:
-        while block := self._file.read(1 << 16):
-            if self._is_stopped.is_set():
-                raise ConnectionAbortedError
-            yield block
+        return self._blocks()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 import tarfile
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LOCK_NAME = "hud.lock.yaml"
 DOCKERFILES = ("Dockerfile.hud", "Dockerfile")
 """What a Dockerfile may be called; the first that is there is used."""
+_BLOCK = 1 << 16
 
 
 def find_dockerfile(directory: Path) -> str | None:
@@ -85,8 +87,13 @@ class Context:
         Raises:
             ConfigError: A file cannot be read.
         """
-        files = (entry for entry in self.entries() if not entry.is_directory and entry.path != LOCK_NAME)
-        return {entry.path: self._digest(entry) for entry in files}
+        return dict(self.iter_digests())
+
+    def iter_digests(self) -> Iterator[tuple[str, str]]:
+        """Give paths and digests, as `digests` does, one by one."""
+        for entry in self.entries():
+            if not entry.is_directory and entry.path != LOCK_NAME:
+                yield entry.path, self._digest(entry)
 
     def _digest(self, entry: Entry) -> str:
         path = self.directory / entry.path
@@ -99,31 +106,45 @@ class Context:
             raise _unreadable(path, error) from error
         return hashlib.sha256((b"run\0" if entry.is_executable else b"file\0") + content).hexdigest()
 
-    def write_tar(self, file: IO[bytes]) -> None:
-        """Write the context as a tar archive, a block at a time.
+    def tar(self) -> Iterator[bytes]:
+        """Give the context as a tar archive, a block at a time.
 
         Raises:
             ConfigError: A file cannot be read, or changed meanwhile.
         """
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for entry in self.entries():
-                self._add(archive, entry)
+        for entry in self.entries():
+            path = self.directory / entry.path
+            try:
+                yield from _packed(entry, path)
+            except OSError as error:
+                raise _unreadable(path, error) from error
+        yield bytes(2 * tarfile.BLOCKSIZE)  # the archive's end
 
-    def _add(self, archive: tarfile.TarFile, entry: Entry) -> None:
-        path = self.directory / entry.path
-        try:
-            info = archive.gettarinfo(path, arcname=entry.path)
-            info.uid = info.gid = 0
-            info.uname = info.gname = ""
-            if not info.isreg() and not info.islnk():
-                archive.addfile(info)
-                return
-            # A second name of a file that was written already: every path gets its content.
-            info.type, info.size = tarfile.REGTYPE, entry.status.st_size
-            with path.open("rb") as content:
-                archive.addfile(info, content)
-        except OSError as error:
-            raise _unreadable(path, error) from error
+
+def _packed(entry: Entry, path: Path) -> Iterator[bytes]:
+    info = tarfile.TarInfo(entry.path)
+    info.mode, info.mtime = stat.S_IMODE(entry.status.st_mode), max(int(entry.status.st_mtime), 0)
+    if entry.is_directory:
+        info.type = tarfile.DIRTYPE
+    elif entry.is_link:
+        info.type, info.linkname = tarfile.SYMTYPE, os.fspath(path.readlink())
+    else:
+        info.size = entry.status.st_size
+    yield info.tobuf(tarfile.PAX_FORMAT, errors="surrogateescape")
+    if info.isreg():
+        yield from _content(path, info.size)
+        yield bytes(-info.size % tarfile.BLOCKSIZE)
+
+
+def _content(path: Path, size: int) -> Iterator[bytes]:
+    """Give a file's content, of exactly the size that the archive announced."""
+    with path.open("rb") as file:
+        while size:
+            block = file.read(min(size, _BLOCK))
+            if not block:
+                raise OSError(errno.EIO, "it became shorter while it was read")
+            size -= len(block)
+            yield block
 
 
 def source_hash(digests: Mapping[str, str]) -> str:

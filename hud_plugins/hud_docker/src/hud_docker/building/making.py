@@ -8,6 +8,7 @@ from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 import attrs
 
@@ -119,11 +120,22 @@ class Making:
         return await self._second(builder, image, data, digests)
 
     async def _digests(self) -> dict[str, str]:
-        context = Context(self._directory, self._wish.request.dockerfile)
-        digests = await anyio.to_thread.run_sync(context.digests, abandon_on_cancel=True)
+        digests = await self._hashed()
         if ".env" in digests:
             self._talk.say("warning: COPY may put .env, with what it holds, into the image: name it in .dockerignore")
         return digests
+
+    async def _hashed(self) -> dict[str, str]:
+        context = Context(self._directory, self._wish.request.dockerfile)
+
+        def hashed() -> dict[str, str]:
+            found = {}
+            for path, digest in context.iter_digests():
+                anyio.from_thread.check_cancelled()  # there may be very many
+                found[path] = digest
+            return found
+
+        return await anyio.to_thread.run_sync(hashed)
 
     # --- an image to look into ----------------------------------------------------------------------------------------
 
@@ -216,8 +228,7 @@ class Making:
         return Built(image=image, id=described["Id"], tags=tags, builder=builder.name, lock=lock)
 
     async def _require_unchanged(self, image: str, digests: Mapping[str, str]) -> None:
-        context = Context(self._directory, self._wish.request.dockerfile)
-        after = await anyio.to_thread.run_sync(context.digests, abandon_on_cancel=True)
+        after = await self._hashed()
         if changed := sorted(path for path in {*digests, *after} if digests.get(path) != after.get(path)):
             await self._forget(image)
             msg = f"{', '.join(changed[:5])} changed during the build; run it again when nothing writes there"
