@@ -167,7 +167,7 @@ class _Log:
             self._output.setdefault(match[1], deque(maxlen=LAST_LINES)).append(match[2])
         elif match := _FAILED.match(line):
             self._failed = (match[1], match[2])
-        elif line.strip():
+        elif line.strip() and not line.startswith("See 'docker"):
             self._last.append(line)
 
     def failure(self, request: BuildRequest, code: int) -> Exception:
