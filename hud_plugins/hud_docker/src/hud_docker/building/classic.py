@@ -86,6 +86,9 @@ class _Running:
                     self._take(message)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller raises it
             return None if self._is_stopped.is_set() else self._explained(error)
+        finally:
+            if self._response is not None:
+                self._response.close()  # it may not have been read to its end
         return None
 
     def _blocks(self) -> Iterator[bytes]:
