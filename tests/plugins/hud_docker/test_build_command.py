@@ -110,12 +110,6 @@ def lock_of(project: Path) -> dict:
     return yaml.safe_load((project / "hud.lock.yaml").read_text())
 
 
-def temporary(docker: APIClient) -> set[str]:
-    """Give what builds of processes that live hold under a name for the while, and their containers."""
-    images = {tag for image in docker.images(TEMPORARY) for tag in image["RepoTags"] or ()}
-    return images | {it["Id"] for it in docker.containers(all=True, filters={"label": "org.hud.kind=build"})}
-
-
 # --- what is built ----------------------------------------------------------------------------------------------------
 
 
@@ -321,8 +315,7 @@ def test_ctrl_c_ends_the_build_on_the_engine_too(project, docker, base_image, bu
     while (left := subprocess.run(["pgrep", "-f", sleeper], check=False).returncode == 0) and time.monotonic() < end:
         time.sleep(0.2)
     assert not left
-    assert not any(f"-{process.pid}-" in tag for tag in temporary(docker))
-    assert not [it for it in docker.volumes()["Volumes"] or () if f"-{process.pid}-" in it["Name"]]
+    assert not held(docker, f"-{process.pid}-")
     assert not docker.images(project.name)
 
 
@@ -340,6 +333,38 @@ def test_files_that_change_during_the_build_are_noticed(project, docker, base_im
     assert "env.py changed during the build; run it again" in said
     assert not docker.images(project.name)
     assert not (project / "hud.lock.yaml").exists()
+
+
+def test_an_image_for_another_platform_than_asked_for_is_an_error(project, docker):
+    done = hud("build", "--platform", "linux/arm64", cwd=project, builder="classic")
+    assert done.returncode == 1
+    assert "asked for linux/arm64, the builder made an image for linux/amd64" in done.stderr
+    assert not docker.images(project.name)
+
+
+@pytest.mark.slow
+def test_what_a_killed_build_leaves_goes_with_hud_gc(project, docker):
+    (project / "env.py").write_text("import time\ntime.sleep(60)\n" + ENV)
+    command = [sys.executable, "-m", "hud", "build"]
+    with subprocess.Popen(command, cwd=project, env=environ(), stderr=subprocess.PIPE, text=True) as process:
+        assert any("looking for its tools" in line for line in process.stderr)
+        owner = f"-{process.pid}-"
+        end = time.monotonic() + 60
+        while len(held(docker, owner)) < 3 and time.monotonic() < end:  # a heartbeat, an image, a container
+            time.sleep(0.1)
+        process.kill()
+    assert len(held(docker, owner)) >= 3
+    swept = hud("gc", cwd=project)
+    assert swept.returncode == 0, swept.stderr
+    assert not held(docker, owner)
+
+
+def held(docker: APIClient, owner: str) -> list[str]:
+    """Give what an owner has on the engine."""
+    volumes = [it["Name"] for it in docker.volumes()["Volumes"] or ()]
+    images = [tag for it in docker.images(TEMPORARY) for tag in it["RepoTags"] or ()]
+    containers = [it["Labels"].get("org.hud.owner", "") for it in docker.containers(all=True)]
+    return [name for name in (*volumes, *images, *(f"{one}-" for one in containers)) if owner in name]
 
 
 def test_a_value_that_looks_like_a_secret_and_an_env_file_that_is_sent_are_warned_of(project):

@@ -145,11 +145,24 @@ class Making:
             tag = f"{TEMPORARY}:{owner.id}"
             try:
                 await builder.build(attrs.evolve(self._wish.request, tag=tag), self._talk.output)
-                self._platform = _platform(await self._engine.read(self._engine.client.inspect_image, tag))
+                self._platform = await self._made(tag)
                 return await self._introspect(owner, tag)
             finally:
                 with anyio.move_on_after(CLEAN_UP_SECONDS, shield=True):
                     await self._forget(tag)
+
+    async def _made(self, tag: str) -> str:
+        """Say which platform an image is for; the classic builder takes a base image that it has, whatever was asked for.
+
+        Raises:
+            BuildError: It is not the one asked for.
+        """
+        made = _platform(await self._engine.read(self._engine.client.inspect_image, tag))
+        asked = self._wish.request.platform or made
+        if asked.split("/")[:2] != made.split("/")[:2]:
+            fix = f"fetch the base image for it with --pull, or `docker pull --platform {asked}`"
+            raise BuildError(f"asked for {asked}, the builder made an image for {made}; {fix}")
+        return made
 
     async def _introspect(self, owner: Owner, tag: str) -> Introspection:
         if missing := [name for name in self._dockerfile.variables()[0] if name not in self._given()]:

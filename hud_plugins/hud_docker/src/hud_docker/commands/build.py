@@ -187,6 +187,7 @@ def _talk(*, is_verbose: bool) -> Talk:
 
 def _say_output(line: str) -> None:
     """Print what a builder or a server prints; the digests of BuildKit's steps tell nobody anything."""
+    line = line.rstrip("\r").rpartition("\r")[2]  # what a bar of progress has come to
     if line.strip() and not _DIGEST.match(line):
         say(f"  {line}")
 

@@ -111,9 +111,9 @@ def _folder(arguments: argparse.Namespace) -> Path | None:
 
 
 def _tag(folder: Path) -> str:
-    from hud_core.environment.environment import normalise
+    from hud_docker.building.names import base_name
 
-    return f"{normalise(folder.name)}:dev"
+    return f"{base_name(folder)}:dev"
 
 
 def _options(arguments: argparse.Namespace, folder: Path | None) -> dict[str, Any]:

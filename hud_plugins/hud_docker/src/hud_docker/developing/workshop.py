@@ -8,13 +8,13 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from hud_core.environment.environment import normalise
 from hud_core.errors import ConfigError
 from hud_core.model.task import EnvRef
 from hud_docker.building.buildkit import find_builder
 from hud_docker.building.classic import ClassicBuilder
 from hud_docker.building.context import LOCK_NAME, Context, find_dockerfile
 from hud_docker.building.dockerfile import Dockerfile
+from hud_docker.building.names import base_name
 from hud_docker.building.request import BuildRequest
 from hud_docker.developing.inside import Inside
 from hud_docker.engine import Engine
@@ -54,7 +54,7 @@ class Workshop:
         self._folder = folder.resolve()
         self._module = module
         self._say = say
-        self._tag = f"{normalise(self._folder.name)}:dev"
+        self._tag = f"{base_name(self._folder)}:dev"
         self._marker = secrets.token_hex(8)
         self._engine: Engine | None = None
         self._inside: Inside | None = None
