@@ -85,7 +85,9 @@ async def _examined(arguments: argparse.Namespace) -> Examination:
     )
     tell = (lambda _: None) if arguments.json else partial(_print, arguments.verbose)
     log = say if arguments.verbose else lambda _: None
-    build = None if folder is None else partial(_build, folder, wanted.image, arguments.platform)
+    build = None
+    if folder is not None and arguments.build is not False:
+        build = partial(_build, folder, wanted.image, arguments.platform)
     async with backends_of(getattr(arguments, "kernel", None) or Kernel()) as backends:
         return await Examiner(wanted, tell, log).run(Engine.connect, backends, build)
 
