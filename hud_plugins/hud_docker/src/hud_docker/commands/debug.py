@@ -107,7 +107,7 @@ def _folder(arguments: argparse.Namespace) -> Path | None:
             raise ConfigError(msg)
         return None
     if find_dockerfile(path) is None:
-        msg = f"no Dockerfile in {path.resolve()}; name an image, or let `hud init` write one"
+        msg = f"no Dockerfile in {path.resolve()}; name an image, or let `hud build` write one"
         raise ConfigError(msg)
     return path.resolve()
 

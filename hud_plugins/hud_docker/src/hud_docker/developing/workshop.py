@@ -77,7 +77,7 @@ class Workshop:
     def _context(self) -> Context:
         dockerfile = find_dockerfile(self._folder)
         if dockerfile is None:
-            msg = f"no Dockerfile in {self._folder}; `hud init` writes one"
+            msg = f"no Dockerfile in {self._folder}; `hud build` writes one"
             raise ConfigError(msg)
         return Context(self._folder, dockerfile)
 

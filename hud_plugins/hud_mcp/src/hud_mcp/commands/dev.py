@@ -78,7 +78,7 @@ def _is_container(arguments: argparse.Namespace, folder: Path) -> bool:
         return False
     if not has_dockerfile(folder):
         if arguments.docker:
-            msg = f"--docker: no Dockerfile in {folder}; `hud init` writes one, or leave --docker out"
+            msg = f"--docker: no Dockerfile in {folder}; `hud build` writes one, or leave --docker out"
             raise ConfigError(msg)
         return False
     return arguments.docker or ("docker" in arguments.kernel.backends and not is_inside())
