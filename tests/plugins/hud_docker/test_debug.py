@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -273,6 +275,21 @@ def test_containers_that_share_a_volume_are_not_isolated(image: Image, debug: De
     assert failed["title"] == "Sessions are not isolated"
     assert f"both containers write to {volume}, mounted at /data" in failed["error"]
     assert ":ro" in failed["fix"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_when_it_is_stopped(
+    image: Image, base_image: str, docker: APIClient, number: signal.Signals
+) -> None:
+    tag = image("silent", from_base(base_image, _STARTS["silent"][0]))
+    running = lambda: docker.containers(all=True, filters={"label": "org.hud.debug", "ancestor": tag})  # noqa: E731
+    with subprocess.Popen([sys.executable, "-m", "hud", "debug", tag], stdout=subprocess.PIPE) as process:
+        while not running():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(60) == 130
+    assert running() == []
 
 
 # --- asking wrongly ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hud.cli.host import run as hud
 from hud_core import Environment, run
 from hud_core.testing import ScriptedAgent
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the reference brings a hundred distributions along
 ENV = """
 from hud import Environment
 
@@ -53,10 +53,9 @@ def anyio_backend() -> str:
 async def test_it_is_connected_and_its_rollouts_are_graded(tag: str) -> None:
     env = Environment("near").connect_image(tag)
     agent = ScriptedAgent([("count_letter", {"text": "strawberry", "letter": "r"})], answer="3")
-    tasks = [env("count", text=text) for text in ("strawberry", "raspberry", "pear")]
-    job = await run(tasks, agent, save=False)
-    assert [rollout.reward for rollout in job] == [1.0, 1.0, 0.0], [rollout.error for rollout in job]
-    assert [result.text for result in agent.results] == ["3", "3", "3"]
+    job = await run([env("count", text=text) for text in ("strawberry", "pear")], agent, save=False)
+    assert [rollout.reward for rollout in job] == [1.0, 0.0], [rollout.error for rollout in job]
+    assert [result.text for result in agent.results] == ["3", "3"]
 
 
 def test_every_phase_of_debug_passes(tag: str, capfd: pytest.CaptureFixture[str]) -> None:

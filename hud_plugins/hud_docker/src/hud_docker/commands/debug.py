@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,14 @@ from hud_core.errors import ConfigError
 from hud_mcp.commands.console import emit, plain, say
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import anyio
+
     from hud_docker.debugging.report import Examination, Phase
 
+INTERRUPTED = 130
+"""What `hud` exits with after Ctrl-C, or SIGTERM."""
 _EPILOG = """\
 phases:
   1  the image is there, or can be built
@@ -56,7 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     from hud_docker.debugging.examine import EXIT
     from hud_docker.debugging.report import as_data, summary
 
-    examination: Examination = anyio.run(partial(_examined, arguments))
+    examination: Examination | None = anyio.run(partial(_examined, arguments))
+    if examination is None:
+        say("interrupted")
+        return INTERRUPTED
     if arguments.json:
         emit(json.dumps(as_data(examination), indent=2, ensure_ascii=False))
     else:
@@ -64,8 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if examination.failed is None else EXIT + examination.failed.number
 
 
-async def _examined(arguments: argparse.Namespace) -> Examination:
+async def _examined(arguments: argparse.Namespace) -> Examination | None:
+    """Run the phases; None where a signal ended them, and their containers with them."""
     import secrets
+
+    import anyio
 
     from hud_core.job.backends import backends_of
     from hud_core.kernel import Kernel
@@ -88,8 +101,19 @@ async def _examined(arguments: argparse.Namespace) -> Examination:
     build = None
     if folder is not None and arguments.build is not False:
         build = partial(_build, folder, wanted.image, arguments.platform)
-    async with backends_of(getattr(arguments, "kernel", None) or Kernel()) as backends:
-        return await Examiner(wanted, tell, log).run(Engine.connect, backends, build)
+    examination: Examination | None = None
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_when_told, signals, tasks.cancel_scope)
+            async with backends_of(getattr(arguments, "kernel", None) or Kernel()) as backends:
+                examination = await Examiner(wanted, tell, log).run(Engine.connect, backends, build)
+            tasks.cancel_scope.cancel()
+    return examination
+
+
+async def _cancel_when_told(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()
 
 
 def _folder(arguments: argparse.Namespace) -> Path | None:
