@@ -8,7 +8,8 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 from hud_core.errors import BackendError
-from hud_docker.errors import EngineError, MissingError
+from hud_docker.errors import EngineError
+from hud_docker.files import has_path
 
 if TYPE_CHECKING:
     from hud_docker.engine import Engine
@@ -57,9 +58,7 @@ async def _is_kept_apart(engine: Engine, first: str, second: str, place: str) ->
         await engine.call(engine.client.put_archive, first, place, _archive(name))
     except EngineError:  # no such folder, or its files are read-only
         return False
-    try:
-        await engine.read(engine.client.get_archive, second, f"{place.rstrip('/')}/{name}")
-    except MissingError:
+    if not await engine.read(has_path, engine.client, second, f"{place.rstrip('/')}/{name}"):
         return True
     msg = f"what one container writes to {place} is seen in another one: rollouts would share state there"
     raise BackendError(msg)

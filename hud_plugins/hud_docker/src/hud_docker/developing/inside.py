@@ -7,6 +7,7 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 from hud_docker.errors import MissingError
+from hud_docker.files import has_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -70,12 +71,7 @@ class Inside:
         """Whether files of the folder are where sources are expected; without a container, nobody can tell."""
         containers = await self._containers()
         for path in paths if containers else ():
-            try:
-                stream, _ = await self.engine.read(
-                    self.engine.client.get_archive, containers[0], f"{self.workdir}/{path}"
-                )
-                stream.close()
-            except MissingError:
+            if not await self.engine.read(has_path, self.engine.client, containers[0], f"{self.workdir}/{path}"):
                 return False
         return bool(containers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import tempfile
@@ -17,7 +18,9 @@ from hud_docker.building.dockerfile import Dockerfile
 from hud_docker.building.names import base_name
 from hud_docker.building.request import BuildRequest
 from hud_docker.developing.inside import Inside
+from hud_docker.developing.recipe import feeds_a_step
 from hud_docker.engine import Engine
+from hud_docker.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,6 +63,8 @@ class Workshop:
         self._inside: Inside | None = None
         self._built = ""
         """The image that came from the Dockerfile, by its id."""
+        self._layer = ""
+        """The image with what was saved since on top of it; empty while there is none."""
         self._options: dict[str, Any] = {}
         """How containers are opened at present. A backend looks up a tag only once: a later image comes by its id."""
         self._saved: set[str] = set()
@@ -90,16 +95,22 @@ class Workshop:
             BuildError: It cannot be built; the message has the line and the output.
             EngineError: No engine answers, or it refuses.
         """
+        self._inside = None  # until it is built, what was saved is not in it
         engine = self._engine = self._engine or await Engine.connect()
         context = self._context()
         self._say(f"building {self._tag} from {context.dockerfile}")
         request = BuildRequest(directory=self._folder, dockerfile=context.dockerfile, tag=self._tag)
         await (await find_builder(engine)).build(request, self._say)
-        self._known, self._saved = self._paths(), set()
+        self._known, self._saved, self._layer = self._paths(), set(), ""
         image = await engine.read(engine.client.inspect_image, self._tag)
         self._built = image["Id"]
         self._inside = Inside(engine, image["Config"], f"{LABEL}={self._marker}")
         return self._begin(self._inside)
+
+    def concerned(self, files: set[Path]) -> set[Path]:
+        """Give those of the files that the image is, or was, built from."""
+        known = self._known | self._paths()
+        return {file for file in files if self._relative(file) in known}
 
     async def follow(self, files: set[Path]) -> EnvRef | None:
         """Bring files that were saved into the containers, and into the image for those to come.
@@ -111,10 +122,7 @@ class Workshop:
             BuildError: The image cannot be built again.
             EngineError: The engine refuses.
         """
-        inside = self._inside
-        changed = {path for path in map(self._relative, files) if path in self._known | self._paths()}
-        if not changed:
-            return None
+        inside, changed = self._inside, {self._relative(file) for file in files}
         if inside is None or not await self._is_plain(inside, changed):
             return await self.build()
         reloads = await inside.reloads_itself()
@@ -124,7 +132,7 @@ class Workshop:
         await self._add_layer(inside)
         if not reloads:
             return self._begin(inside)
-        self._options["image"] = (await inside.engine.read(inside.engine.client.inspect_image, self._tag))["Id"]
+        self._options["image"] = self._layer
         return None
 
     async def _is_plain(self, inside: Inside, changed: set[str]) -> bool:
@@ -133,13 +141,8 @@ class Workshop:
             return False
         if any(not (self._folder / path).is_file() for path in changed):
             return False
-        return not self._makes_something() and await inside.has(changed)
-
-    def _makes_something(self) -> bool:
-        """Whether the Dockerfile runs something once the sources are there."""
-        keywords = [one.keyword for one in Dockerfile.read(self._folder / self._context().dockerfile).instructions]
-        copies = [place for place, keyword in enumerate(keywords) if keyword in ("COPY", "ADD")]
-        return bool(copies) and "RUN" in keywords[copies[-1] :]
+        dockerfile = Dockerfile.read(self._folder / self._context().dockerfile)
+        return not any(feeds_a_step(dockerfile, path) for path in changed) and await inside.has(changed)
 
     async def _add_layer(self, inside: Inside) -> None:
         """Put what was saved since the build on top of it: containers to come begin with that."""
@@ -153,6 +156,15 @@ class Workshop:
             request = BuildRequest(directory=folder, dockerfile="Dockerfile", tag=self._tag)
             # Only this one knows images by their ids.
             await ClassicBuilder(inside.engine).build(request, lambda _: None)
+        await self._forget(inside.engine)
+
+    async def _forget(self, engine: Engine) -> None:
+        """Remove the layer before this one, which has no name any more, unless a container still needs it."""
+        image: dict[str, Any] = await engine.read(engine.client.inspect_image, self._tag)
+        before, self._layer = self._layer, image["Id"]
+        if before not in ("", self._layer):
+            with contextlib.suppress(EngineError):
+                await engine.call(engine.client.remove_image, before, noprune=True)
 
     def _relative(self, file: Path) -> str:
         return file.relative_to(self._folder).as_posix() if file.is_relative_to(self._folder) else ""

@@ -97,6 +97,9 @@ class Workshop(Protocol):
             ConfigError: It cannot be built; the message says where and why.
         """
 
+    def concerned(self, files: set[Path]) -> set[Path]:
+        """Give those of the files that the image is, or was, built from."""
+
     async def follow(self, files: set[Path]) -> EnvRef | None:
         """Bring files that were saved into what runs.
 
@@ -154,6 +157,7 @@ class Containers(Source):
 
     async def reload(self, files: set[Path], *, is_behind: bool) -> Reloaded | None:
         """Bring what was saved into the containers, or build the image again."""
+        files = self._workshop.concerned(files)
         if not files:
             return None
         follow: Awaitable[EnvRef | None] = self._workshop.build() if is_behind else self._workshop.follow(files)

@@ -1,0 +1,46 @@
+"""Which files a Dockerfile only copies, and of which it may make something."""
+
+from __future__ import annotations
+
+import pytest
+
+from hud_docker.building.dockerfile import Dockerfile
+from hud_docker.developing.recipe import feeds_a_step
+
+DOCKERFILE = """
+FROM node AS web
+COPY web/ ./
+RUN npm run build
+
+FROM python
+COPY ["pyproject.toml", "./"]
+RUN pip install .
+COPY --chown=agent shop.sql data/*.csv .
+RUN make-database
+COPY --from=web /dist ./dist
+COPY ./tools env.py ./
+CMD ["hud", "dev", "env"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "feeds"),
+    [
+        ("web/app.ts", True),
+        ("web/deep/app.ts", True),
+        ("pyproject.toml", True),
+        ("shop.sql", True),
+        ("data/people.csv", True),
+        ("data/people.txt", False),
+        ("tools/letters.py", False),
+        ("env.py", False),
+        ("dist", False),
+    ],
+)
+def test_files_feed_the_steps_behind_them(path: str, feeds: bool) -> None:
+    assert feeds_a_step(Dockerfile(DOCKERFILE), path) is feeds
+
+
+def test_what_copies_everything_feeds_whatever_runs_afterwards() -> None:
+    assert feeds_a_step(Dockerfile("FROM x\nCOPY . .\nRUN pip install .\n"), "deep/env.py")
+    assert not feeds_a_step(Dockerfile("FROM x\nRUN pip install x\nCOPY . .\n"), "deep/env.py")
