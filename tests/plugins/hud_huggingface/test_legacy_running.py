@@ -12,7 +12,7 @@ import pytest
 
 from hud.types import AgentType
 from hud_core import Cause, Environment, EnvRef, JobControl, Kernel, Task, ToolResult, evaluate, run
-from hud_core.errors import ConfigError, GraderError, TaskDataError
+from hud_core.errors import ConfigError, GraderError, ProviderError, TaskDataError
 from hud_core.job.plan import as_task
 from hud_core.model.codec import load_task
 from hud_core.model.content import TextContent
@@ -313,6 +313,20 @@ async def test_a_job_is_resumed(task: Make, tmp_path: Path, monkeypatch: pytest.
     again = await run_tasks(tasks[:1], "oracle", directory=tmp_path / "run", resume=True)
     assert again[0].reward == 1.0
     assert again[0].started == first[0].started
+
+
+async def test_the_conversation_is_that_of_the_last_attempt(task: Make, looking: Any) -> None:
+    class Shaky(looking):  # type: ignore[misc]
+        async def run(self, prompt: Any, toolbox: Any, *, max_steps: int) -> Any:
+            answer = await super().run(prompt, toolbox, max_steps=max_steps)
+            if len(self.prompts) == 1:
+                raise ProviderError("busy", retry_after=0.01)
+            return answer
+
+    trace = await run_single_task(task(), Shaky("act"))
+    assert len(trace.attempts) == 1
+    assert [message["role"] for message in trace.messages] == ["user", "tool", "assistant"]
+    assert [step["type"] for step in trace.trace].count("tool_returned") == 2
 
 
 async def test_one_task_is_named_as_told(task: Make) -> None:

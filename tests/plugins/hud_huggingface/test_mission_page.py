@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib.util
 import inspect
+import io
 import json
 import re
 import sys
@@ -25,6 +27,7 @@ from hud_core.job.plan import JobSpec
 from hud_core.providers import Provider
 from hud_huggingface import running
 from hud_huggingface.cancelling import cancel_all_jobs, cancel_job, cancel_task
+from hud_huggingface.commands import cancel
 from hud_huggingface.legacy import LegacyTask, read_legacy_task
 
 Make = Callable[..., Any]
@@ -109,7 +112,8 @@ async def test_run_single_task(task: Make, monkeypatch: pytest.MonkeyPatch, caps
         result = (await block("run_single_task", task=task()))["result"]
     assert capsys.readouterr().out == "Reward: 1.0\n"
     assert server.bodies[0]["model"] == "claude-sonnet-4-5"
-    assert [message["role"] for message in result.messages][-2:] == ["assistant", "assistant"]
+    assert [message["role"] for message in result.messages] == ["user", *["assistant", "tool"] * 3, "assistant"]
+    assert result.messages[-1] == {"role": "assistant", "content": "done", "tool_calls": []}
     assert result.trace
 
 
@@ -258,3 +262,66 @@ def test_the_commands_of_the_page(capsys: Any) -> None:
         words = command.replace("<job_id>", "j").replace("<task_id>", "t").split()[1:]
         assert main([*words, "--yes"]) == 2
         assert "no remote platform is configured" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "said"),
+    [
+        (["--job", "j"], ("j", None), "job j: stopped 4 of 5 tasks\n"),
+        (["j"], ("j", None), "job j: stopped 4 of 5 tasks\n"),
+        (["gone"], ("gone", None), "job gone: there is nothing to stop\n"),
+        (["--task", "j", "t"], ("j", "t"), "task t of job j: stopped 1 of 5 tasks\n"),
+        (["--all"], (None, None), "stopped 1 jobs, 4 tasks\n  a: 4 tasks\n"),
+    ],
+)
+def test_the_command_says_what_it_stopped(
+    words: list[str], asked: tuple[str | None, str | None], said: str, platform: type[Remote], capsys: Any
+) -> None:
+    assert cancel.run(parsed([*words, "--yes"])) == 0
+    assert platform.cancelled == [asked]
+    assert capsys.readouterr().out == said
+    cancel.run(parsed([*words, "-y", "--json"]))
+    assert isinstance(json.loads(capsys.readouterr().out), dict)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "stops"),
+    [
+        ("\n", ["j"], True),
+        ("n\n", ["j"], False),
+        ("\n", ["--all"], False),
+        ("y\n", ["--all"], True),
+        ("", ["-a"], False),
+    ],
+)
+def test_the_command_asks(
+    answer: str, words: list[str], *, stops: bool, platform: type[Remote], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    assert cancel.run(parsed(words)) == 0
+    assert bool(platform.cancelled) == stops
+
+
+@pytest.mark.parametrize("words", [[], ["j", "--all"], ["j", "--job", "k"], ["--all", "--task", "j", "t"]])
+def test_exactly_one_thing_is_stopped(words: list[str], platform: type[Remote]) -> None:
+    with pytest.raises(ConfigError, match="say what to stop"):
+        cancel.run(parsed([*words, "--yes"]))
+    assert not platform.cancelled
+
+
+def test_nobody_is_asked_where_there_is_no_terminal(platform: type[Remote], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    with pytest.raises(ConfigError, match="say --yes"):
+        cancel.run(parsed(["--all"]))
+    assert not platform.cancelled
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    """Give the arguments of the command, with a kernel that has the platform."""
+    parser = argparse.ArgumentParser()
+    cancel.configure(parser)
+    arguments = parser.parse_args(words)
+    arguments.kernel = Kernel(plugins=[Platform()])
+    return arguments

@@ -44,8 +44,13 @@ class Trace(Rollout, frozen=True, kw_only=True, gc=False):
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The conversation: what was asked, what the model said and called, what tools gave, what was answered."""
-        return [message for event in self.trace for message in _messages(event)]
+        """The conversation of the last attempt: what was asked, said and called, what tools gave, what was answered."""
+        messages: list[dict[str, Any]] = []
+        for event in self.trace:
+            if event["type"] == "rollout_started":
+                messages.clear()
+            messages += [message for message in _messages(event) if message not in messages[-1:]]
+        return messages
 
 
 def trace_of(rollout: Rollout, directory: Path | None, **fields: Any) -> Trace:
