@@ -17,7 +17,7 @@ from hud_core.job.plan import as_task
 from hud_core.model.codec import load_task
 from hud_core.model.content import TextContent
 from hud_huggingface.execution import LegacyBackend
-from hud_huggingface.legacy import LegacyTask
+from hud_huggingface.legacy import LegacyTask, LegacyTaskWarning
 from hud_huggingface.rewards import reward_of
 from hud_huggingface.running import run_single_task
 from hud_huggingface.running import run_tasks as typed_run_tasks
@@ -27,7 +27,10 @@ run_tasks: Callable[..., Any] = typed_run_tasks  # what comes back depends on th
 SECRET = "sk-planted-0123456789"
 
 # The SDK's client leaves event streams over HTTP to the garbage collector; trio tells.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:LegacyTask is deprecated:DeprecationWarning"),
+]
 
 
 # --- the reward -------------------------------------------------------------------------------------------------------
@@ -350,6 +353,8 @@ async def test_a_wrong_row_is_named_before_anything_runs(row: Make) -> None:
         await run_tasks([row(), row(setup_tool=3)], "oracle")
     with pytest.raises(TaskDataError, match=r"tasks\[0\]"):
         await run_tasks([{"promt": "x"}], "oracle")
+    with pytest.warns(LegacyTaskWarning, match="unknown field 'level'"):
+        await run_tasks([row(level=3)], "oracle")
 
 
 async def test_tasks_of_the_new_form_run_too(task: Make) -> None:

@@ -18,7 +18,7 @@ from hud.shared.exceptions import HudConfigError
 from hud.types import BaseAgentConfig, MCPToolCall
 from hud_core.errors import ConfigError, TaskDataError
 from hud_core.model.codec import dump_task, load_task
-from hud_core.model.task import EnvRef
+from hud_core.model.task import EnvRef, Task
 from hud_core.templates import expand
 from hud_huggingface.execution import legacy_environment
 from hud_huggingface.legacy import LegacyTask, LegacyTaskWarning, is_v4_format, read_legacy_task
@@ -122,6 +122,18 @@ def test_what_has_a_prompt_and_servers_is_a_row_of_this_kind() -> None:
     assert is_v4_format({"prompt": "p", "mcp_config": SERVER})
     assert not is_v4_format({"prompt": "p", "env": "e", "scenario": "s"})
     assert not is_v4_format([])
+
+
+def test_the_reference_s_helpers_are_there() -> None:
+    from hud.eval import build_env_from_v4, is_v4_format, validate_v4_task
+
+    row = {"prompt": "Go.", "mcp_config": SERVER, "id": "a", "evaluate_tool": {"go": {}}}
+    assert is_v4_format(row)  # type: ignore[operator]
+    validate_v4_task(row)  # type: ignore[operator]
+    with pytest.raises(ValueError, match="missing required fields: evaluate_tool"):
+        validate_v4_task({**row, "evaluate_tool": None})  # type: ignore[operator]
+    for source in (row, json.dumps(row), read_legacy_task(row)):
+        assert dump_task(Task(**build_env_from_v4(source))) == dump_task(read_legacy_task(row).to_task())  # type: ignore[operator]
 
 
 # --- what is wrong ----------------------------------------------------------------------------------------------------

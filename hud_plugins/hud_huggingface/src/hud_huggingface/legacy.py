@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
+import attrs
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -27,7 +28,10 @@ from hud_huggingface import forms
 from hud_huggingface.resolving import resolved
 from hud_huggingface.straightening import straightened
 
-__all__ = ["LegacyAgentConfig", "LegacyTask", "LegacyTaskWarning", "is_v4_format", "read_legacy_task"]
+__all__ = [
+    "LegacyAgentConfig", "LegacyTask", "LegacyTaskWarning", "build_env_from_v4", "is_v4_format", "read_legacy_task",
+    "validate_v4_task",
+]  # fmt: skip
 
 BACKEND = "legacy"
 """The backend that opens the environments of these tasks."""
@@ -207,6 +211,29 @@ def _names(call: ToolCall) -> list[str]:
 def is_v4_format(row: object) -> bool:
     """Whether a row is one of a LegacyTask: it has a prompt and an ``mcp_config``."""
     return isinstance(row, Mapping) and "prompt" in row and "mcp_config" in row
+
+
+def validate_v4_task(row: Mapping[str, Any]) -> None:
+    """See that a row can be run and scored.
+
+    Raises:
+        TaskDataError: It has mistakes, or no ``evaluate_tool``. It is a `ValueError`.
+    """
+    if read_legacy_task(row).evaluate_tool is None:
+        raise TaskDataError(["v4 task missing required fields: evaluate_tool"])
+
+
+def build_env_from_v4(source: LegacyTask | Mapping[str, Any] | str) -> dict[str, Any]:
+    """Give the fields of the `Task` that takes a LegacyTask's place.
+
+    Args:
+        source: The task, its row, or the row's JSON text.
+
+    Raises:
+        TaskDataError: The row has mistakes; all of them are named.
+    """
+    task = (source if isinstance(source, LegacyTask) else read_legacy_task(source)).to_task()
+    return {field.name: getattr(task, field.name) for field in attrs.fields(Task)}
 
 
 def read_legacy_task(row: object, where: str = "task") -> LegacyTask:

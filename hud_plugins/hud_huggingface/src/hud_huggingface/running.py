@@ -12,13 +12,13 @@ from hud_core.errors import ConfigError
 from hud_core.job import run
 from hud_core.job.plan import JobSpec, as_task, stream_tasks
 from hud_core.kernel import Kernel
-from hud_core.model.codec import load_task
 from hud_core.settings import mask
-from hud_huggingface.legacy import BACKEND, is_v4_format, read_legacy_task
+from hud_huggingface.legacy import BACKEND
+from hud_huggingface.loading import load_tasks
 from hud_huggingface.traces import Trace, trace_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Sequence
 
     from hud_core.interfaces import Agent
     from hud_core.model.task import Task, TaskLike
@@ -61,7 +61,7 @@ async def run_single_task(  # noqa: PLR0917  the documented signature
         ConfigError: Something that was asked for cannot be.
         TaskDataError: A row has mistakes; all of them are named.
     """
-    plain = _task(task, 0)
+    (plain,) = _read([task])
     if task_id is not None:
         plain = attrs.evolve(plain, id=task_id)
     told = {"job_id": job_id, "task_id": task_id, "group_id": group_id}
@@ -145,20 +145,18 @@ async def run_tasks(
 async def _all(tasks: Any, kernel: Kernel) -> list[Task]:  # noqa: ANN401  as `run_tasks` takes them
     if isinstance(tasks, Mapping):
         tasks = [tasks]
-    if isinstance(tasks, list | tuple):
-        found = [_task(task, place) for place, task in enumerate(tasks)]
-    else:
-        found = [task async for task in stream_tasks(tasks, kernel)]
+    is_read = isinstance(tasks, list | tuple)
+    found = _read(tasks) if is_read else [task async for task in stream_tasks(tasks, kernel)]
     if not found:
         raise ConfigError("there are no tasks to run")
     return found
 
 
-def _task(value: object, place: int) -> Task:
-    if not isinstance(value, Mapping):
-        return as_task(value)
-    where = f"tasks[{place}]"
-    return read_legacy_task(value, where).to_task() if is_v4_format(value) else load_task(value, where)
+def _read(tasks: Sequence[object]) -> list[Task]:
+    """Give tasks, rows among them read as `load_tasks` reads them."""
+    rows = [task for task in tasks if isinstance(task, Mapping)]
+    read = iter(load_tasks(rows) if rows else ())
+    return [as_task(next(read) if isinstance(task, Mapping) else task) for task in tasks]
 
 
 def _name(agent: str | Agent) -> str:
