@@ -29,7 +29,7 @@ MODULES = (
     "docker_rollouts",
     "reloads",
     "legacy_rows",
-    "datasets",
+    "dataset_rows",
 )
 
 

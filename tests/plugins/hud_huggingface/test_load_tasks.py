@@ -164,6 +164,11 @@ def test_a_row_that_is_no_object_is_named(text):
         load_tasks("a.jsonl", raw=True)
 
 
+def test_one_row_is_no_list_of_rows():
+    with pytest.raises(TaskDataError, match="expected a list of rows, got one row @ tasks"):
+        load_tasks(V5)
+
+
 def test_two_tasks_of_one_slug_are_named_with_both_places():
     write("a.jsonl", [V5, {**V5, "slug": "x"}, V5])
     with pytest.raises(TaskDataError) as info:

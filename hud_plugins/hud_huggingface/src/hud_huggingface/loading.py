@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing, contextmanager
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
@@ -16,7 +17,7 @@ from hud_huggingface.legacy import DEPRECATED, LegacyTask, LegacyTaskWarning, re
 from hud_huggingface.places import files_of, with_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from hud_core.model.task import Task
     from hud_huggingface.hub import Part
@@ -110,6 +111,8 @@ def _ref(source: Source, **parts: str | None) -> str | None:
     """Write a source that is no rows as a ref."""
     if isinstance(source, str | PathLike):
         return with_parts(fspath(source), **parts)
+    if isinstance(source, Mapping):
+        raise TaskDataError(["expected a list of rows, got one row @ tasks"])
     if any(parts.values()):
         raise ConfigError("rows have no split, revision or config; only datasets have")
     return None

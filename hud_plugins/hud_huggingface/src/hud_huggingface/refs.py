@@ -49,7 +49,8 @@ def hub_ref(ref: str) -> HubRef | None:
     match = _REPO.fullmatch(stripped)
     if match is None:
         return None
-    if not is_address and (Path(match["repo"]).suffix.lower() in _NOT_REPOS or Path(ref).exists()):
+    path = Path(match["repo"])
+    if not is_address and (path.suffix.lower() in _NOT_REPOS or (match["revision"] is None and path.exists())):
         return None
     return HubRef(**match.groupdict())
 

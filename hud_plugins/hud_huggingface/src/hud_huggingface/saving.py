@@ -119,6 +119,8 @@ def _checked(tasks: Iterable[Mapping[str, Any]], fields: Sequence[str] | None) -
     """Give the rows, when all of them can be saved and will load again."""
     if isinstance(tasks, str | bytes | Mapping):
         raise TaskDataError([f"expected a list of dicts, got {type(tasks).__name__} @ tasks"])
+    if isinstance(fields, str):
+        raise ConfigError(f"fields must be a list of names, such as [{fields!r}]")
     rows: list[Mapping[str, Any]] = []
     problems, reader, slugs = Problems(), RowReader(), SlugComparison()
     for number, task in enumerate(tasks):

@@ -152,6 +152,9 @@ def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
     (tmp_path / "org" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert hub_ref("org/name") is None
+    assert hub_ref("org/name:test") is None
+    assert hub_ref("org/name@main") == HubRef("org/name", "main")
+    assert hub_ref("hf://datasets/org/name") == HubRef("org/name")
 
 
 # --- other addresses --------------------------------------------------------------------------------------------------

@@ -192,6 +192,8 @@ def test_every_mistake_is_named_and_nothing_is_saved(hub):
     for place in ("tasks[0].metadata.x", "tasks[1].mcp_config", "tasks[3].slug"):
         assert place in problems
     assert hub.seen == []
+    with pytest.raises(ConfigError, match=r"fields must be a list of names, such as \['id'\]"):
+        save_tasks(ROWS, "alice/tasks", fields="id")
     with pytest.raises(ConfigError, match="no tasks to save"):
         save_tasks([], "alice/tasks")
     with pytest.raises(TaskDataError, match="expected a list of dicts, got dict"):
