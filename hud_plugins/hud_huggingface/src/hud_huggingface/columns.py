@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from hud_core.errors import TaskDataError
+from hud_huggingface.files import why_not_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ def decoded(row: Row, where: str) -> dict[str, Any]:
         try:
             data[field] = _value(value) if field in STRUCTURED and isinstance(value, str) else value
         except (msgspec.DecodeError, RecursionError) as error:
-            problems.append(f"not JSON: {_plainly(error)} @ {where}.{field} ({row.place})")
+            problems.append(f"not JSON: {why_not_json(error)} @ {where}.{field} ({row.place})")
     if problems:
         raise TaskDataError(problems)
     if row.is_flat:
@@ -70,11 +71,6 @@ def _value(text: str) -> object:
     if not stripped:
         return None
     return msgspec.json.decode(stripped) if stripped[0] in '[{"' or stripped == "null" else text
-
-
-def _plainly(error: Exception) -> str:
-    text = str(error).removeprefix("JSON is malformed: ")
-    return text[:1].lower() + text[1:]
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

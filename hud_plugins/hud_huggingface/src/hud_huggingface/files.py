@@ -136,14 +136,17 @@ def _of_line(text: bytes, place: str) -> Iterator[Row]:
     except (msgspec.DecodeError, RecursionError) as error:
         if text.startswith((b"\xff\xfe", b"\xfe\xff", b"{\x00")):  # UTF-16: no line can be read
             raise TaskDataError([f"{_NOT_UTF_8} @ {place}"]) from None
-        yield Row(None, place, f"not JSON: {_plainly(error)}")
+        yield Row(None, place, f"not JSON: {why_not_json(error)}")
         return
     for item in data if isinstance(data, list) else [data]:
         yield Row(item, place)
 
 
-def _plainly(error: Exception) -> str:
-    text = str(error).removeprefix("JSON is malformed: ")
+def why_not_json(error: Exception) -> str:
+    """Say why text is no JSON, from what reading it raised."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    text = error.msg if isinstance(error, json.JSONDecodeError) else str(error).removeprefix("JSON is malformed: ")
     return text[:1].lower() + text[1:]
 
 
@@ -214,7 +217,7 @@ class _Text:
                 value, end = self._decoder.raw_decode(self._buffer, self._at)
             except (ValueError, RecursionError) as error:
                 if isinstance(error, RecursionError) or not self._more(wanted):
-                    raise TaskDataError([f"not JSON: {_why(error)} @ {self._name}, {where}"]) from None
+                    raise TaskDataError([f"not JSON: {why_not_json(error)} @ {self._name}, {where}"]) from None
             else:
                 if end < len(self._buffer) or not self._more(wanted):  # a number may go on
                     self._at = end
@@ -239,13 +242,6 @@ class _Text:
 def _no_constant(text: str) -> None:
     msg = f"a value is {text}, which JSON has not"
     raise ValueError(msg)
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    text = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return text[:1].lower() + text[1:]
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------------

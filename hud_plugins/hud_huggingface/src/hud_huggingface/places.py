@@ -56,6 +56,8 @@ def local_files(ref: str) -> list[Part]:
 
 
 def _missing(ref: str) -> str:
+    if "://" in ref:
+        return f"{ref} names no dataset; one on the Hub is hf://datasets/org/name, with @revision and :split behind"
     if "/" in ref or format_of(ref):
         return f"no such file: {ref}"
     return f"no such file or dataset: {ref!r} (datasets on the Hub are named org/name)"
