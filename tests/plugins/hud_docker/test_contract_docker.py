@@ -3,13 +3,18 @@ from __future__ import annotations
 import pytest
 
 from hud_core.model.task import EnvRef
-from hud_core.testing import BackendContract
+from hud_core.testing import BackendContract, PluginContract
 from hud_docker.backend import DockerBackend
 
-pytestmark = pytest.mark.slow
 SERVED = {"env.py": "from hud_core.testing.environments import contract as env\n"}
 
 
+class TestPlugin(PluginContract):
+    plugin = "hud_docker"
+    distribution = "hud-docker"
+
+
+@pytest.mark.slow
 class TestDocker(BackendContract):
     isolates_module_state = True
     patience = 60.0

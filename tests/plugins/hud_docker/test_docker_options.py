@@ -204,7 +204,7 @@ def test_the_environments_env_file_counts_less_than_what_is_said(tmp_path, monke
 def test_templates_are_replaced_when_a_container_is_made_and_not_before(monkeypatch):
     options = read(env={"TOKEN": "Bearer ${MY_SECRET}", "MODE": "${MY_MODE:fast}", "TEXT": "$5 {x}"})
     assert options.env["TOKEN"] == "Bearer ${MY_SECRET}"
-    with pytest.raises(ConfigError, match="the variable TOKEN of the container needs MY_SECRET"):
+    with pytest.raises(ConfigError, match="the container's variable TOKEN needs the environment variable MY_SECRET"):
         variables(options)
     monkeypatch.setenv("MY_SECRET", "hunter2")
     assert variables(options) == {"TOKEN": "Bearer hunter2", "MODE": "fast", "TEXT": "$5 {x}"}

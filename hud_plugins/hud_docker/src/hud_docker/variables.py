@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hud_core.errors import ConfigError
-from hud_core.settings import is_secret, read_env_file, settings
+from hud_core.settings import is_secret, read_env_file
+from hud_core.templates import expand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,6 @@ LOCK = "hud.lock.yaml"
 _MARKS = ("Dockerfile.hud", "Dockerfile", "pyproject.toml")
 _SHORT, _LONG = 4, 16
 """Characters from which on a value is hidden: of a variable that is called a secret, and of any other."""
-_TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-?([^}]*))?\}")
 
 
 def variables(options: ContainerOptions) -> dict[str, str]:
@@ -28,7 +27,7 @@ def variables(options: ContainerOptions) -> dict[str, str]:
         ConfigError: A template names a variable that is not set, or there is no such file.
     """
     found = _of_file(options.env_file)
-    found.update({name: _filled(name, value) for name, value in options.env.items()})
+    found.update({name: expand(value, f"the container's variable {name}") for name, value in options.env.items()})
     return found
 
 
@@ -50,19 +49,6 @@ def environment_folder(here: Path) -> Path | None:
         if (folder / LOCK).is_file():
             return folder
     return here if any((here / mark).is_file() for mark in _MARKS) else None
-
-
-def _filled(name: str, value: str) -> str:
-    """Replace ``${VAR}``, ``${VAR:default}`` and ``${VAR:-default}``."""
-
-    def found(match: re.Match[str]) -> str:
-        given = settings.lookup(match[1])
-        if given is None and match[2] is None:
-            msg = f"the variable {name} of the container needs {match[1]}; set it, or put it into ./.env"
-            raise ConfigError(msg)
-        return given if given is not None else match[2]
-
-    return _TEMPLATE.sub(found, value)
 
 
 class Redactor:
