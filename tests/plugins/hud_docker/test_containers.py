@@ -47,6 +47,15 @@ FILES = {"env.py": SHOP}
 DOCKERFILE = "FROM {base}\nLABEL hud-test=image\nWORKDIR /app\nCOPY . .\n{more}"
 
 
+BOTH = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+"""For what depends on the event loop; the contract shows the rest on both."""
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
 @pytest.fixture
 async def backend():
     backend = DockerBackend()
@@ -95,6 +104,7 @@ def ours(docker, backend):
 # --- what works -------------------------------------------------------------------------------------------------------
 
 
+@BOTH
 @pytest.mark.parametrize(
     "command",
     [
@@ -176,6 +186,7 @@ async def test_a_server_that_does_not_start_is_an_error_with_its_end_and_its_las
     assert [part for part in says if part not in said] == [], said
 
 
+@BOTH
 async def test_a_server_that_never_answers_costs_its_ready_timeout_and_nothing_is_left(backend, variant, docker):
     said = await failure(backend, ref(variant('CMD ["sleep", "1000"]'), ready_timeout=1, stop_timeout=1))
     assert "no answer to the handshake within 1 s (ready_timeout)" in said
@@ -227,6 +238,7 @@ async def test_anonymous_volumes_go_with_their_container(backend, variant, docke
     assert [name for name, volume in left.items() if len(name) == 64 and not volume["Labels"]] == []
 
 
+@BOTH
 async def test_a_rollout_that_is_cancelled_while_its_container_starts_leaves_none(backend, shop, docker):
     for seconds in (0.02, 0.1, 0.3):
         with anyio.move_on_after(seconds):

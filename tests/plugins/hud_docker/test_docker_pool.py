@@ -157,6 +157,7 @@ async def test_a_job_that_is_stopped_leaves_no_container(docker, tiny):
     assert here(docker, image) == []
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("pool", [0, 3])
 async def test_the_pool_is_as_large_as_it_is_told_to_be(docker, tiny, pool):
     image, most = tiny(), []
@@ -174,6 +175,7 @@ async def test_the_pool_is_as_large_as_it_is_told_to_be(docker, tiny, pool):
     assert here(docker, image) == []
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_fifty_rollouts_eight_at_a_time_are_all_scored(docker, image):
     served = image("contract", {"env.py": "from hud_core.testing.environments import contract as env\n"})
     ref = EnvRef("contract", "docker", {"image": served})
