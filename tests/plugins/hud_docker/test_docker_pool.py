@@ -13,6 +13,7 @@ from hud_core.job.control import JobControl
 from hud_core.job.limits import Retries
 from hud_core.model.task import EnvRef
 from hud_core.testing import MemorySink
+from hud_docker import pool
 from hud_docker.pool import Log
 
 pytestmark = pytest.mark.slow
@@ -158,20 +159,20 @@ async def test_a_job_that_is_stopped_leaves_no_container(docker, tiny):
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("pool", [0, 3])
-async def test_the_pool_is_as_large_as_it_is_told_to_be(docker, tiny, pool):
+@pytest.mark.parametrize("size", [0, 3])
+async def test_the_pool_is_as_large_as_it_is_told_to_be(docker, tiny, size):
     image, most = tiny(), []
 
     async def count():
-        with anyio.move_on_after(5 if pool else 1):
-            while not most or most[-1] < 1 + pool or not pool:
+        with anyio.move_on_after(5 if size else 1):
+            while not most or most[-1] < 1 + size or not size:
                 most.append(len(here(docker, image)))
                 await anyio.sleep(0.1)
 
     with anyio.fail_after(PATIENCE):
-        job = await run(tasks(image, 1 + pool, pool=pool), Nosy(0, count), max_concurrent=1, save=False)
+        job = await run(tasks(image, 1 + size, pool=size), Nosy(0, count), max_concurrent=1, save=False)
     assert {rollout.reward for rollout in job.rollouts} == {1.0}
-    assert max(most) == 1 + pool
+    assert max(most) == 1 + size
     assert here(docker, image) == []
 
 
@@ -190,6 +191,16 @@ async def test_fifty_rollouts_eight_at_a_time_are_all_scored(docker, image):
     assert [rollout.error for rollout in job.rollouts if rollout.reward is None] == []
     assert {rollout.reward for rollout in job.rollouts} == {1.0}
     assert here(docker, served) == []
+
+
+async def test_containers_that_grow_old_are_replaced_and_cost_nothing(docker, tiny, monkeypatch):
+    monkeypatch.setattr(pool, "MAX_AGE", 0.4)
+    image, agent, began = tiny(), Nosy(0.7, nothing), int(time.time())
+    with anyio.fail_after(PATIENCE):
+        job = await run(tasks(image, 5, pool=2), agent, max_concurrent=1, save=False)
+    assert [(rollout.reward, rollout.attempts) for rollout in job.rollouts] == [(1.0, ())] * 5
+    assert created(docker, image, began) > 5
+    assert here(docker, image) == []
 
 
 def test_lines_of_a_container_that_nobody_has_are_kept_in_number(monkeypatch):

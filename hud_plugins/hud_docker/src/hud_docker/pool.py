@@ -119,13 +119,19 @@ class Ready:
             self.gone.set()
 
     async def _wait(self, session: MCPSession) -> None:
-        with anyio.move_on_after(MAX_AGE):
-            while not self._is_taken and not session.is_lost:
-                with anyio.move_on_after(LOOK_SECONDS):
-                    await self._moved.wait()
-        if self._is_taken:
-            with anyio.CancelScope(shield=True):  # a rollout that is cancelled still ends its scenario, and comes back
-                await self._returned.wait()
+        try:
+            with anyio.move_on_after(MAX_AGE):
+                while not self._is_taken and not session.is_lost:
+                    with anyio.move_on_after(LOOK_SECONDS):
+                        await self._moved.wait()
+        finally:
+            if self._is_taken:
+                with anyio.CancelScope(
+                    shield=True
+                ):  # a rollout that is cancelled still ends its scenario, and comes back
+                    await self._returned.wait()
+            else:
+                self.session = None  # nobody takes what is about to end
 
 
 class Pool:
