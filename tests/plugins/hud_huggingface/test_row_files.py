@@ -17,7 +17,8 @@ from pyarrow import parquet
 
 from hud_core.errors import TaskDataError
 from hud_huggingface.columns import decoded, not_json
-from hud_huggingface.files import LONGEST_ROW, format_of, rows_of
+from hud_huggingface.files import LONGEST_ROW, rows_of
+from hud_huggingface.formats import format_of
 from hud_huggingface.parquet import write_rows
 
 ROWS = [

@@ -14,22 +14,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TextIO, cast
 import msgspec
 
 from hud_core.errors import TaskDataError
+from hud_huggingface.formats import COMPRESSED, format_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 LONGEST_ROW = 64 << 20
 """Bytes of one row of text; a longer one is a mistake, and reading it would fill the memory."""
-FORMATS = {
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-}
-"""How the name of a file of rows ends; all but Parquet may be compressed (``.gz``, ``.bz2``, ``.xz``)."""
-COMPRESSED = (".gz", ".bz2", ".xz")
 _CHUNK = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOT_UTF_8 = "not UTF-8 text; save the file as UTF-8"
@@ -47,14 +38,6 @@ class Row(NamedTuple):
     """Why there is no data."""
     is_flat: bool = False
     """Whether it comes from a table: its structured fields may be JSON text, and an empty text may mean nothing."""
-
-
-def format_of(name: str) -> str | None:
-    """Say which format a file's name stands for, or None."""
-    path = Path(name.lower())
-    if path.suffix in COMPRESSED and path.with_suffix("").suffix != ".parquet":
-        path = path.with_suffix("")
-    return FORMATS.get(path.suffix)
 
 
 def rows_of(path: Path, name: str) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hud_core.errors import ConfigError, HudError
-from hud_huggingface.files import FORMATS, format_of
+from hud_huggingface.formats import FORMATS, format_of
 from hud_huggingface.layout import CONVERTED, card_of, choose, converted_splits, splits_of
 
 if TYPE_CHECKING:

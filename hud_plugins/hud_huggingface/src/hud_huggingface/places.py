@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hud_core.errors import ConfigError
-from hud_huggingface.files import FORMATS, format_of
+from hud_huggingface.formats import FORMATS, format_of
 from hud_huggingface.hub import Part, download, parts_of
 from hud_huggingface.layout import card_of, choose, splits_of
 from hud_huggingface.refs import HubRef, hub_ref, is_url, split_off

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from hud_huggingface.files import COMPRESSED, FORMATS
+from hud_huggingface.formats import COMPRESSED, FORMATS
 
 _REPO = re.compile(
     r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*)"

@@ -12,8 +12,7 @@ import anyio.to_thread
 from hud_core.errors import ConfigError
 from hud_core.interfaces import TaskSource
 from hud_core.log import logger
-from hud_huggingface.columns import is_legacy
-from hud_huggingface.files import COMPRESSED, format_of
+from hud_huggingface.formats import COMPRESSED, format_of
 from hud_huggingface.refs import hub_ref, is_url, split_off
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ class DatasetSource(TaskSource):
 
     def read_row(self, row: Mapping[str, Any], where: str) -> Task | None:
         """Make a task of a LegacyTask's row; what was corrected in rows is said once."""
+        from hud_huggingface.columns import is_legacy
+
         if not is_legacy(row):
             return None
         from hud_huggingface.legacy import read_legacy_task
