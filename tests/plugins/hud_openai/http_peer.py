@@ -7,7 +7,9 @@ import base64
 import contextlib
 import itertools
 import json
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ class Play:
     """Seconds before each piece."""
     close: bool = False
     """Close the connection then."""
+    reset: bool = False
+    """Break it off then, so that the other side reads an error and not an end."""
     at_once: bool = False
     """Do not read the body of the request first."""
 
@@ -121,8 +125,11 @@ class Peer(Threaded):
                 await asyncio.sleep(play.pause)
                 writer.write(piece)
                 await writer.drain()
+            if play.reset:
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return writer.transport.abort()
             if play.close:
-                return
+                return None
 
 
 class ForwardProxy(Threaded):

@@ -109,11 +109,19 @@ async def test_a_connection_that_is_closed_when_it_is_used_again_is_replaced_onc
     assert peer.connections == [0, 0, 1, 1, 2], "a new connection is not replaced"
 
 
-async def test_what_was_partly_answered_is_not_sent_again(run: Run) -> None:
-    peer = run(Peer(Play(), Play((OK[:5],), close=True)))
+@pytest.mark.parametrize(
+    ("play", "said"),
+    [
+        (Play((OK[:5],), close=True), "closed in the middle"),
+        (Play((OK[:5], b""), pause=0.05, reset=True), "broke in the middle of it: .*reset"),
+    ],
+    ids=["closed", "reset"],
+)
+async def test_what_was_partly_answered_is_not_sent_again(run: Run, play: Play, said: str) -> None:
+    peer = run(Peer(Play(), play))
     async with agent_of(peer.url()) as agent:
         await ask(agent)
-        with pytest.raises(ProviderError, match="closed in the middle") as raised:
+        with pytest.raises(ProviderError, match=said) as raised:
             await ask(agent)
     assert raised.value.retry
     assert len(peer.heard) == 2
@@ -342,8 +350,9 @@ async def test_a_server_that_does_not_shake_hands(run: Run, monkeypatch: pytest.
     monkeypatch.setattr(pool, "CONNECTING", 0.3)
     peer = run(Peer())
     async with agent_of(f"https://127.0.0.1:{peer.port}/v1") as agent:
-        with pytest.raises(ProviderError, match=r"cannot reach https://.*: no connection within 0.3 seconds"):
-            await ask(agent)
+        with anyio.fail_after(10):
+            with pytest.raises(ProviderError, match=r"cannot reach https://.*: no connection within 0.3 seconds"):
+                await ask(agent)
         await until(lambda: not peer.open)
 
 

@@ -17,7 +17,7 @@ import anyio
 from anyio.abc import SocketAttribute
 
 SIZE = 64 * 1024
-"""Bytes that are read at once."""
+"""Bytes that are read at once: more than a record of TLS, so that each is read whole."""
 SILENCE = 60
 """Seconds of silence after which TCP asks whether the other side is still there; a model may think for minutes."""
 WANTS_READ = (BlockingIOError, ssl.SSLWantReadError)
@@ -63,19 +63,14 @@ class Connection:
         Raises:
             OSError: The connection is broken.
         """
-        sock = self._sock
-        is_there = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        while True:
-            if not is_there:
-                await anyio.wait_readable(sock)
-            is_there = False
+        while True:  # what TLS has read it has given: nothing waits between the socket and here
+            await anyio.wait_readable(self._sock)
             try:
-                return sock.recv(SIZE)
+                return self._sock.recv(SIZE)
             except WANTS_READ:
                 continue
             except ssl.SSLWantWriteError:
-                await anyio.wait_writable(sock)
-                is_there = True
+                await anyio.wait_writable(self._sock)
 
     async def encrypt(self, context: ssl.SSLContext, host: str) -> None:
         """Shake hands with TLS.
@@ -142,7 +137,6 @@ async def _find(host: str, port: int) -> socket.socket:
     finally:
         with anyio.CancelScope(shield=True):  # it closes without waiting for anybody; the copy must not be lost
             await anyio.aclose_forcefully(stream)
-    sock.settimeout(0)
     return sock
 
 

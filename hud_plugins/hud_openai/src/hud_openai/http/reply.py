@@ -77,9 +77,8 @@ class ReplyReader:
         except httptools.HttpParserUpgrade as error:
             raise BadReplyError("it switches to another protocol") from error
         except httptools.HttpParserError as error:
-            if not self.is_done:
+            if not self.is_done:  # what follows a reply spoils the connection, and not the reply
                 raise BadReplyError(f"it is not HTTP: {error}") from error
-            self.is_reusable = False  # something followed that nobody asked for
         most = MOST if self._status else MOST_OF_HEAD
         if self._received > most:
             raise TooLongError(f"it is longer than {most:,} bytes")
