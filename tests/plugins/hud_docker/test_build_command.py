@@ -156,6 +156,7 @@ def test_both_builders_were_there(built, request):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("built", ["buildkit"], indirect=True)
 def test_each_build_has_a_version_of_its_own(built, docker):
     project = built[0]
     first = docker.inspect_image(f"{project.name}:0.1.0")["Id"]
@@ -338,7 +339,9 @@ def test_files_that_change_during_the_build_are_noticed(project, docker, base_im
 def test_an_image_for_another_platform_than_asked_for_is_an_error(project, docker):
     done = hud("build", "--platform", "linux/arm64", cwd=project, builder="classic")
     assert done.returncode == 1
-    assert "asked for linux/arm64, the builder made an image for linux/amd64" in done.stderr
+    error = done.stderr[done.stderr.index("\nerror: ") :]  # the engine's or ours: that depends on what is in its cache
+    assert "linux/arm64" in error
+    assert "linux/amd64" in error
     assert not docker.images(project.name)
 
 

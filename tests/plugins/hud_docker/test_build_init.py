@@ -21,10 +21,10 @@ from hud_docker.building.template import dockerfile_text, example
 FILES = {"env.py", "tasks.py", "pyproject.toml", "Dockerfile.hud", ".dockerignore", "README.md"}
 
 
-def hud(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def hud(*words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "hud", *words], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False, timeout=240, env={**os.environ, "NO_COLOR": "1"},
+        check=False, timeout=240, env={**os.environ, "NO_COLOR": "1", **more},
     )  # fmt: skip
 
 
@@ -117,21 +117,14 @@ def test_without_a_dockerfile_nothing_is_written_unasked(tmp_path):
     assert names(tmp_path) == {"env.py"}
 
 
-@pytest.mark.slow
-def test_a_dockerfile_is_written_when_it_is_asked_for(tmp_path, docker: APIClient, base_image):
-    project = tmp_path / f"hud-test-e-{uuid.uuid4().hex[:10]}"
-    project.mkdir()
-    (project / "env.py").write_text("from hud import Environment\nenv = Environment('bare')\n")
-    (project / ".dockerignore").write_text("hud.lock.yaml\n")
-    try:
-        done = hud("build", "--yes", "--build-arg", f"BASE={base_image}", cwd=project)
-        assert done.returncode == 0, done.stderr
-        assert "wrote Dockerfile.hud" in done.stderr
-        assert names(project) == {"env.py", ".dockerignore", "Dockerfile.hud", "hud.lock.yaml"}
-        assert (project / ".dockerignore").read_text() == "hud.lock.yaml\n"
-    finally:
-        for image in docker.images(project.name):
-            docker.remove_image(image["Id"], force=True, noprune=True)
+def test_a_dockerfile_is_written_when_it_is_asked_for(tmp_path):
+    (tmp_path / "env.py").touch()
+    (tmp_path / ".dockerignore").write_text("mine")
+    done = hud("build", "--yes", cwd=tmp_path, DOCKER_HOST="unix:///nowhere.sock")
+    assert done.returncode == 3, done.stderr  # to be built with it needs an engine
+    assert "wrote Dockerfile.hud" in done.stderr
+    assert names(tmp_path) == {"env.py", ".dockerignore", "Dockerfile.hud"}
+    assert (tmp_path / ".dockerignore").read_text() == "mine"
 
 
 @given(st.sampled_from([("", ""), ("requirements.txt", "x"), ("pyproject.toml", "hud-mcp"), ("pyproject.toml", "")]))

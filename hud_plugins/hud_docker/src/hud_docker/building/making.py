@@ -152,7 +152,7 @@ class Making:
                     await self._forget(tag)
 
     async def _made(self, tag: str) -> str:
-        """Say which platform an image is for; the classic builder takes a base image that it has, whatever was asked for.
+        """Say which platform an image is for: out of its cache, the classic builder takes layers for any.
 
         Raises:
             BuildError: It is not the one asked for.
