@@ -11,7 +11,7 @@ from hud.cli.host import run as hud
 from hud_core import Environment, run
 from hud_core.testing import ScriptedAgent
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the reference brings a hundred distributions along
+pytestmark = pytest.mark.slow
 ENV = """
 from hud import Environment
 
