@@ -55,7 +55,9 @@ async def test_a_converted_file_has_the_same_tasks_and_runs_the_same(row: Make, 
     (tmp_path / "old.json").write_text(json.dumps(rows))
     result = hud("convert", "old.json", "-o", "tasks.py")
     assert result.returncode == 0, result.stderr
-    assert "hud eval tasks.py" in result.stderr
+    assert result.stderr == "wrote tasks.py; what was corrected in rows is said at its top; try it: hud eval tasks.py\n"
+    ran = hud("eval", "tasks.py", "integration_test", "--task-ids", "three", "--json")
+    assert (ran.returncode, json.loads(ran.stdout)["summary"]["mean"]) == (0, 1.0), ran.stderr
     text = (tmp_path / "tasks.py").read_text()
     assert "# - 'arguments' beside a command is 'args': 0\n" in text
     assert "# - 'id' is text, and was written as a number: 0\n" in text

@@ -47,7 +47,8 @@ async def attempt_{name}(
     yield prompt
     yield await scored({name}, evaluate)
 '''
-_CORRECTED = "what was corrected, and in which rows (counted from 0):"
+CORRECTED = "what was corrected, and in which rows (counted from 0):"
+"""Heads the comment that lists corrections."""
 
 
 class _Environment(NamedTuple):
@@ -101,7 +102,7 @@ def _places(places: list[int]) -> str:
 
 
 def _comment(lines: list[str]) -> list[str]:
-    return [f"# {_CORRECTED}", *(f"# - {_plain(line)}" for line in lines), ""] if lines else []
+    return [f"# {CORRECTED}", *(f"# - {_plain(line)}" for line in lines), ""] if lines else []
 
 
 def _plain(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hud.cli.console import Ink, ask, can_ask, plain, say
 from hud_core.errors import ConfigError
+from hud_core.kernel import AGENT_ALIASES
 
 if TYPE_CHECKING:
     from hud.cli.evaluate.settings import Layers
@@ -22,6 +23,7 @@ def find_agent(layers: Layers, kernel: Kernel) -> str:
     """
     values = layers.values
     if agent := values.get("agent"):
+        agent = AGENT_ALIASES.get(agent, agent)
         if kernel.agents.for_model(agent) is None:
             kernel.agents[agent]  # raises, with what is installed and what to install
         return str(agent)

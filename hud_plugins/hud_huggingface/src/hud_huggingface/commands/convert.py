@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hud_core.errors import ConfigError
 from hud_core.files import write_whole
-from hud_huggingface.convert import converted
+from hud_huggingface.convert import CORRECTED, converted
+from hud_huggingface.legacy import LegacyTaskWarning
 from hud_huggingface.loading import load_tasks
 
 if TYPE_CHECKING:
@@ -29,7 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
         ConfigError: There is nothing to convert, or the file is there already.
         TaskDataError: Rows are wrong; all of them are named, and nothing is written.
     """
-    text = converted(load_tasks(arguments.source), Path(arguments.source).name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", LegacyTaskWarning)  # the file that is written says what was corrected
+        tasks = load_tasks(arguments.source)
+    text = converted(tasks, Path(arguments.source).name)
     if arguments.output == "-":
         sys.stdout.write(text)
         return 0
@@ -39,5 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
     if path.exists() and not arguments.force:
         raise ConfigError(f"{arguments.output} is there already; --force writes over it")
     write_whole(path, text.encode())
-    sys.stderr.write(f"wrote {arguments.output}; try it: hud eval {arguments.output}\n")
+    corrected = "; what was corrected in rows is said at its top" if CORRECTED in text else ""
+    sys.stderr.write(f"wrote {arguments.output}{corrected}; try it: hud eval {arguments.output}\n")
     return 0
