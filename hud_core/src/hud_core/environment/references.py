@@ -86,7 +86,7 @@ def _server(name: str, server: object) -> dict[str, Any]:
 
 def _given(value: Any) -> Any:  # noqa: ANN401  an option's value
     """Leave out what is null: rows of tables have a null where other rows have a header or a variable."""
-    if isinstance(value, Mapping) and None in value.values():
+    if isinstance(value, dict) and None in value.values():
         return {key: item for key, item in value.items() if item is not None}
     return value
 

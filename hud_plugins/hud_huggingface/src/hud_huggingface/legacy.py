@@ -114,7 +114,7 @@ class LegacyTask(BaseModel):
             value, Mapping
         ):  # a task that is assigned to, or what is no row at all
             return handler(value)
-        row, corrections = straightened(value, cls.model_fields.keys())
+        row, corrections = straightened(value, cls.__pydantic_fields__.keys())
         task = handler(row)
         private = task.__pydantic_private__
         assert private is not None  # noqa: S101  the class has private attributes
