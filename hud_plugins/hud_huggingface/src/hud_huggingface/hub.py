@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from http import HTTPStatus
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,7 @@ from hud_huggingface.formats import FORMATS, format_of
 from hud_huggingface.layout import CONVERTED, card_of, choose, converted_splits, splits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from huggingface_hub import HfApi
 
@@ -197,32 +198,46 @@ def download(url: str, folder: Path) -> Part:
 @contextmanager
 def explained(what: str, revision: str | None) -> Iterator[None]:
     """Turn what the Hub's client raises into one message that names the fix."""
-    from huggingface_hub import errors
-
-    http_error: type[Exception] = errors.HfHubHTTPError.__mro__[1]  # of its HTTP library, whichever that is
     try:
         yield
-    except errors.GatedRepoError as error:
-        page = f"{hub().endpoint}/datasets/{what}"
-        raise ConfigError(f"{what} is gated: ask for access at {page}, then set HF_TOKEN to your token") from error
-    except errors.RepositoryNotFoundError as error:
-        raise _not_found(what) from error
-    except errors.RevisionNotFoundError as error:
-        raise ConfigError(f"{what} has no revision {revision or 'main'!r}") from error
-    except (
-        errors.LocalEntryNotFoundError,
-        errors.CachedRepoTreeNotFoundError,
-        errors.RevisionResolutionError,
-    ) as error:
-        raise _unreachable(what, error) from error
-    except errors.HfHubHTTPError as error:
-        raise _refused(what, error) from error
-    except http_error as error:
-        raise _unreachable(what, error) from error
-    except RuntimeError as error:  # a part of an upload failed; why is behind it
-        raise HubError(f"{what}: {error} {error.__cause__ or ''}".rstrip()) from error
-    except (errors.HFValidationError, errors.LocalTokenNotFoundError) as error:
-        raise ConfigError(f"{what}: {error}") from error
+    except Exception as error:  # what is not the client's is raised as it is
+        told = _told(error, what, revision)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _told(error: Exception, what: str, revision: str | None) -> HudError | None:
+    from huggingface_hub import errors
+
+    page = f"{hub().endpoint}/datasets/{what}"
+    missing = (errors.LocalEntryNotFoundError, errors.CachedRepoTreeNotFoundError, errors.RevisionResolutionError)
+    table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[], HudError | None]], ...] = (
+        (HudError, lambda: None),
+        (
+            errors.GatedRepoError,
+            lambda: ConfigError(f"{what} is gated: ask for access at {page}, then set HF_TOKEN to your token"),
+        ),
+        (errors.RepositoryNotFoundError, lambda: _not_found(what)),
+        (errors.RevisionNotFoundError, lambda: ConfigError(f"{what} has no revision {revision or 'main'!r}")),
+        (missing, lambda: _unreachable(what, error)),
+        (errors.HfHubHTTPError, lambda: _refused(what, error)),
+        # The base of whatever the client's HTTP library raises; which library it is differs.
+        (errors.HfHubHTTPError.__mro__[1], lambda: _unreachable(what, error)),
+        # A part of an upload failed; why is behind it.
+        (RuntimeError, lambda: HubError(f"{what}: {error} {error.__cause__ or ''}".rstrip())),
+        (JSONDecodeError, lambda: HubError(f"{what}: {page} is not of a Hub; look at HF_ENDPOINT")),
+        ((errors.HFValidationError, errors.LocalTokenNotFoundError), lambda: ConfigError(f"{what}: {error}")),
+        (OSError, lambda: _incomplete(what, error)),
+    )
+    return next((tell() for kinds, tell in table if isinstance(error, kinds)), None)
+
+
+def _incomplete(what: str, error: Exception) -> HudError | None:
+    """Tell a download that was cut off from what is wrong on this machine, such as a full disk."""
+    if getattr(error, "errno", None) is not None:
+        return None
+    return HubError(f"{what}: the download failed: {str(error).splitlines()[0]}")
 
 
 def _not_found(what: str) -> ConfigError:

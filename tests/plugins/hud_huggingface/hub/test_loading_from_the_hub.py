@@ -292,6 +292,22 @@ def test_a_hub_that_is_too_busy_or_fails(hub, status, headers, says):
         load_tasks("org/tasks")
 
 
+def test_a_download_that_is_cut_off_is_told_and_can_be_done_again(hub):
+    hub.put("org/tasks", {"tasks.parquet": table("a")})
+    hub.missing_bytes = 5
+    with pytest.raises(HubError, match="org/tasks: the download failed: Consistency check failed"):
+        load_tasks("org/tasks")
+    hub.missing_bytes = 0
+    assert ids("org/tasks") == ["a"]
+
+
+def test_a_server_that_is_no_hub_is_told(hub):
+    hub.put("org/tasks", {"tasks.jsonl": jsonl("a")})
+    hub.faults = [("/api/", 200, {})]
+    with pytest.raises(HubError, match="is not of a Hub; look at HF_ENDPOINT"):
+        load_tasks("org/tasks")
+
+
 def test_environment_variables_of_the_hub_are_honoured_by_a_new_process(hub, environment):
     hub.put("alice/secret", {"tasks.jsonl": jsonl("a")}, private=True)
     code = "from hud.datasets import load_tasks; print([t.id for t in load_tasks('alice/secret')])"
