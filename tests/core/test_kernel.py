@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,9 +18,10 @@ import pytest
 from hud_core import hookspecs
 from hud_core.errors import ConfigError, PluginError, UnknownProviderError
 from hud_core.hookspecs import hookimpl
-from hud_core.interfaces import Agent
+from hud_core.interfaces import Agent, TaskSource
 from hud_core.kernel import HOOKS, Kernel
 from hud_core.model.content import Prompt
+from hud_core.model.task import Task
 from hud_core.providers import Provider
 
 
@@ -153,6 +155,43 @@ def test_a_source_that_nobody_knows(ref: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Kernel(autoload=False).source_for(ref)
     assert str(caught.value) == said
+
+
+def test_a_file_that_is_there_and_that_nobody_knows(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").touch()
+    with pytest.raises(
+        ConfigError, match=r"no task source knows '.*rows\.jsonl' \(sources: none; pip install hud-local\)"
+    ):
+        Kernel(autoload=False).source_for(str(tmp_path / "rows.jsonl"))
+
+
+class Numbers(TaskSource):
+    def claims(self, ref: str) -> bool:
+        return ref.startswith("numbers:")
+
+    async def load(self, ref: str) -> AsyncIterator[Task]:
+        yield Task(scenario="add")
+
+
+class NumbersPlugin:
+    @hookimpl
+    def hud_task_sources(self) -> Iterable[Provider[TaskSource]]:
+        def broken() -> type[TaskSource]:
+            raise OSError("no disk")
+
+        yield Provider("broken", broken, "for tests")
+        yield Provider("numbers", lambda: Numbers, "for tests")
+
+
+async def test_what_sources_do_unless_they_say_otherwise() -> None:
+    kernel = Kernel(autoload=False, plugins=[NumbersPlugin()])
+    source = kernel.source_for("numbers:3")
+    assert source.kernel is kernel
+    assert [type(one) for one in kernel.all_sources()] == [Numbers]  # the broken one stands in nobody's way
+    assert await source.pin("numbers:3") == "numbers:3"
+    assert source.read_row({"question": "why?"}, "tasks[0]") is None
+    with pytest.raises(ConfigError, match="numbers:3 has no splits, so there is none called 'test'"):
+        source.with_split("numbers:3", "test")
 
 
 def test_kernels_in_threads_see_the_same() -> None:

@@ -12,12 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hud_local
+from hud_core import Kernel, Provider, TaskSource, hookimpl
 from hud_core.environment.environment import Environment
 from hud_core.errors import ConfigError, TaskDataError
 from hud_core.model.task import EnvRef, Task
+from hud_local.imports import shown
 from hud_local.rows import PROBLEMS_SHOWN, RowSource
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
     from conftest import Write
 
 
@@ -222,3 +227,56 @@ async def test_a_line_without_an_end_is_named_and_never_fills_the_memory(tmp_pat
     finally:
         tracemalloc.stop()
     assert peak < 1 << 28
+
+
+class Questions(TaskSource):
+    """Knows rows of a question."""
+
+    def claims(self, ref: str) -> bool:
+        return False
+
+    async def load(self, ref: str) -> AsyncIterator[Task]:
+        raise NotImplementedError
+        yield
+
+    def read_row(self, row: Mapping[str, Any], where: str) -> Task | None:
+        if "question" not in row:
+            return None
+        if not row["question"]:
+            raise TaskDataError([f"nothing is asked @ {where}.question"])
+        return Task(scenario="ask", args={"question": row["question"]}, slug=row.get("slug"))
+
+
+class QuestionsPlugin:
+    @hookimpl
+    def hud_task_sources(self) -> Iterable[Provider[TaskSource]]:
+        yield Provider("questions", lambda: Questions, "for tests")
+
+
+@pytest.fixture
+def knowing() -> RowSource:
+    """The source, found by a kernel that knows rows of another form."""
+    source = Kernel(autoload=False, plugins=[hud_local, QuestionsPlugin()]).source_for("tasks.jsonl")
+    assert isinstance(source, RowSource)
+    return source
+
+
+async def test_rows_that_another_source_knows_stand_among_ours(tmp_path: Path, knowing: RowSource) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('{"slug": "ours", "scenario": "count"}\n[{"question": "why?"}]\n')
+    assert [(task.scenario, task.args) for task in await load(path, knowing)] == [
+        ("count", {}), ("ask", {"question": "why?"}),
+    ]  # fmt: skip
+    assert await problems(path) == ["unknown field 'question' @ tasks[1] (" + shown(path) + ":2)"]
+
+
+async def test_mistakes_of_rows_that_another_source_knows_are_named(tmp_path: Path, knowing: RowSource) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('{"question": ""}\n{"slug": 5}\n{"slug": "a"}\n{"question": "why?", "slug": "a"}\n')
+    with pytest.raises(TaskDataError) as caught:
+        await load(path, knowing)
+    assert [problem.partition(" (")[0] for problem in caught.value.problems] == [
+        "nothing is asked @ tasks[0].question",
+        "expected str, got int 5 @ tasks[1].slug",
+        "slug 'a' is that of tasks[2]",
+    ]

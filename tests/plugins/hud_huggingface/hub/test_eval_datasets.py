@@ -47,10 +47,10 @@ def jsonl(*rows):
 
 @pytest.fixture
 def hud(hub, environment):
-    def run(*words):
+    def run(*words, **more):
         return subprocess.run(
             [sys.executable, "-m", "hud", *words],
-            env={**os.environ, **environment, "PYTHON": sys.executable},
+            env={**os.environ, **environment, "PYTHON": sys.executable, **more},
             capture_output=True,
             text=True,
             check=False,
@@ -72,9 +72,10 @@ def test_a_split_of_a_dataset_runs_and_a_later_commit_changes_nothing_for_its_re
     assert f"org/tasks@{first}:test" in done.stderr
     assert "Fetching" not in done.stderr
     hub.put("org/tasks", {"test.jsonl": jsonl(row("d"), row("e"))})
-    again = hud("eval", "--resume", "run", "--json", "--yes")
-    assert result(again) == {"b": 1.0, "c": 0.0}
-    assert "2 of 2 rollouts are kept" in again.stderr
+    for more in ({}, {"HF_HUB_OFFLINE": "1"}):
+        again = hud("eval", "--resume", "run", "--json", "--yes", **more)
+        assert result(again) == {"b": 1.0, "c": 0.0}
+        assert "2 of 2 rollouts are kept" in again.stderr
     assert json.loads(Path("run", "job.json").read_text())["source"] == f"org/tasks@{first}:test"
 
 
