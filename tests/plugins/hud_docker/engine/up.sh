@@ -22,10 +22,10 @@ answers() { docker info >/dev/null 2>&1; }
 start_engine() {
     packages=()
     command -v dockerd >/dev/null || packages+=(docker.io)
-    # Later Debians have the command apart; and where the kernel has AppArmor, the engine wants its parser.
-    command -v docker >/dev/null || { apt-cache show docker-cli >/dev/null 2>&1 && packages+=(docker-cli); }
+    # Where the kernel has AppArmor, the engine wants its parser.
     [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) != Y ]] || packages+=(apparmor)
     ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
+    command -v docker >/dev/null || install_packages docker-cli # later Debians have it apart
     if [[ -d /run/systemd/system ]]; then
         systemctl start docker
     else
