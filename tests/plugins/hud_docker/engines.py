@@ -99,7 +99,7 @@ class OwnEngine:
         """Give it an image with nothing in it."""
         with self.client() as client:
             dockerfile = io.BytesIO(b"FROM scratch\nLABEL hud-test=nothing")
-            said = list(client.build(fileobj=dockerfile, tag=IMAGE, decode=True))
+            said = list(client.build(fileobj=dockerfile, tag=IMAGE, decode=True, rm=True))
         assert not [line for line in said if "error" in line], said
 
 

@@ -16,8 +16,8 @@ IGNORES_SIGTERM = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
 
 
 async def main() -> None:
-    """Own one of each sort, and a container with an anonymous volume; beat as often as the argument says."""
-    owner = Owner()
+    """Own one of each sort, and a container with an anonymous volume; beat as often as the first argument says."""
+    owner = Owner(id=sys.argv[2]) if sys.argv[2:] else Owner()
     engine = await Engine.connect()
     client = engine.client
     await owner.begin(engine)

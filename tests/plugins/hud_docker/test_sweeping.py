@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,9 +26,11 @@ LEFT = ["container", "heartbeat", "image", "network", "volume"]
 
 
 @contextmanager
-def client(beat: float = 60.0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def client(beat: float = 60.0, *identity: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run a client that owns one of each; give its owner's id, and the process."""
-    with subprocess.Popen([sys.executable, owning.FILE, str(beat)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, owning.FILE, str(beat), *identity], stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             owner = process.stdout.readline().strip()
@@ -83,9 +86,9 @@ async def test_an_owner_that_has_ended_leaves_nothing(engine: Engine, docker: AP
 async def test_elsewhere_only_whoever_stays_silent_is_dead(
     engine: Engine, docker: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As from another machine, or from a container that shares the engine: no process can be seen."""
-    with client(beat=0.5) as (living, _), client(beat=0.5) as (dying, process):
-        monkeypatch.setattr(hud_docker.sweeping, "place_here", lambda: Place("0" * 16))
+    """As clients on another machine, or in a container that shares the engine: no process can be seen."""
+    elsewhere = [f"{'e' * 16}-{number}-1-{secrets.token_hex(6)}" for number in (1, 2)]
+    with client(0.5, elsewhere[0]) as (living, _), client(0.5, elsewhere[1]) as (dying, process):
         monkeypatch.setattr(hud_docker.sweeping, "judge", _impatient({living, dying}, monkeypatch))
         process.kill()
         process.wait()
