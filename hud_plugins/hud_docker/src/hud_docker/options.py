@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from attrs import evolve, field, fields_dict, frozen
+from attrs import field, frozen
 
 from hud_core.errors import ConfigError, closest
 from hud_docker import values
@@ -198,11 +198,3 @@ def _checked(options: ContainerOptions) -> ContainerOptions:
             "transport", "must be 'stdio' where network='none' or egress= leaves no port", "http"
         )
     return options
-
-
-def evolved(options: ContainerOptions, **changes: Any) -> ContainerOptions:
-    """Give options with some of them changed; errors as for `read_options`, without the environment's name."""
-    unknown = changes.keys() - fields_dict(ContainerOptions).keys()
-    if unknown:
-        raise values.WrongValueError(min(unknown), "is no option", None)
-    return _checked(evolve(options, **changes))

@@ -126,9 +126,8 @@ class Ready:
                         await self._moved.wait()
         finally:
             if self._is_taken:
-                with anyio.CancelScope(
-                    shield=True
-                ):  # a rollout that is cancelled still ends its scenario, and comes back
+                # A rollout that is cancelled still ends its scenario, and comes back.
+                with anyio.CancelScope(shield=True):
                     await self._returned.wait()
             else:
                 self.session = None  # nobody takes what is about to end
