@@ -13,7 +13,6 @@ from hud_core.environment.tools import LocalTools, current_tools
 from hud_core.environment.values import NoScoreError, evaluation_from, prompt_from
 from hud_core.errors import ConfigError, GraderError, RolloutError, SetupError, closest, describe
 from hud_core.model.evaluation import AgentAnswer, Evaluation
-from hud_core.model.publications import ListedPrompt, PromptArgument
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from hud_core.environment.scenario import ScenarioHandle
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer
+    from hud_core.model.publications import ListedPrompt
 
 
 class LiveSession(Session):
@@ -211,6 +211,8 @@ class LiveSession(Session):
 
 
 def _described(environment: str, handle: ScenarioHandle[...]) -> ListedPrompt:
+    from hud_core.model.publications import ListedPrompt, PromptArgument  # only who serves an environment asks
+
     schemas = handle.signature.schema["properties"]
     parameters = handle.signature.parameters.values()
     return ListedPrompt(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import evolve
 
 from hud_core.errors import ConfigError
-from hud_core.model.publications import ListedPrompt
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer, Evaluation
+    from hud_core.model.publications import ListedPrompt
 
 
 LISTS = ("tools", "prompts", "resources")
@@ -89,6 +89,8 @@ class Session(ABC):
         Raises:
             BackendError: The environment is lost.
         """
+        from hud_core.model.publications import ListedPrompt  # only who serves an environment asks
+
         return [ListedPrompt(name=name) for name in await self.list_scenarios() or ()]
 
     async def list_tools(self) -> Sequence[Tool]:
