@@ -1,6 +1,6 @@
 """Two ways for a request to an endpoint: over connections of our own, or through a client of the SDK that users bring.
 
-Ours takes a sixth of the CPU of the SDK's, most of which builds and reads what the agents do not look at; and without
+A call over ours takes a fifth of the CPU, as the SDK builds and reads much that the agents do not look at; and without
 the SDK, which is heavy, a process starts a second sooner.
 """
 
