@@ -271,3 +271,15 @@ def test_an_image_that_cannot_be_built_is_an_error(folder: Path, docker: APIClie
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 1
     assert "Dockerfile, line 2: step 2/2 failed: COPY nosuch.py /" in done.stderr
+
+
+def test_without_an_engine_the_way_without_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    command = [sys.executable, "-m", "hud", "dev", "--docker"]
+    variables = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert done.returncode == 3
+    assert "no engine answers" in done.stderr
+    assert "without a container: --no-docker" in done.stderr

@@ -10,6 +10,7 @@ import anyio.to_thread
 from attrs import frozen
 
 from hud_core.environment.environment import Environment
+from hud_core.errors import BackendError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -153,7 +154,11 @@ class Containers(Source):
 
     async def load(self) -> Environment:
         """Build the image."""
-        return self._around(await self._workshop.build())
+        try:
+            return self._around(await self._workshop.build())
+        except BackendError as error:
+            error.add_note("to serve the Python code here, without a container: --no-docker")
+            raise
 
     async def reload(self, files: set[Path], *, is_behind: bool) -> Reloaded | None:
         """Bring what was saved into the containers, or build the image again."""
