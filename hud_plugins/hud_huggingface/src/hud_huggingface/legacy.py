@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import attrs
 from pydantic import (
@@ -109,10 +109,8 @@ class LegacyTask(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _read(cls, value: Any, handler: ModelWrapValidatorHandler[LegacyTask], info: ValidationInfo) -> LegacyTask:  # noqa: ANN401  pydantic hands over anything
-        if type(value) is not dict and not isinstance(
-            value, Mapping
-        ):  # a task that is assigned to, or what is no row at all
+    def _read(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:  # noqa: ANN401  pydantic hands over anything
+        if type(value) is not dict and not isinstance(value, Mapping):  # a task that is assigned to, or no row at all
             return handler(value)
         row, corrections = straightened(value, cls.__pydantic_fields__.keys())
         task = handler(row)
