@@ -155,7 +155,7 @@ class DockerBackend(Backend):
         with scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._owner.beat, engine)
-                tasks.start_soon(_swept, engine)
+                tasks.start_soon(_swept, engine, self._owner.id)
 
     async def _image(self, engine: Engine, options: ContainerOptions) -> Image:
         """Find an image; all rollouts of a job get the same one, whatever its tag comes to name meanwhile."""
@@ -191,10 +191,10 @@ def _say(text: str) -> None:
     log_line(text, source="docker")
 
 
-async def _swept(engine: Engine) -> None:
+async def _swept(engine: Engine, owner: str) -> None:
     """Remove what dead owners left; a job does not depend on it."""
     try:
-        await sweep(engine)
+        await sweep(engine, but=owner)
     except HudError as error:
         logger().warning(f"what dead jobs left on the engine is not removed: {describe(error)}; see `hud gc`")
 

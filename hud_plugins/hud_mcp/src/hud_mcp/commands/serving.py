@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import secrets
 import signal
@@ -94,7 +93,6 @@ def _run(arguments: argparse.Namespace, source: Source, watched: list[Path]) -> 
         except ExceptionGroup as group:
             raise _first(group) from None  # one task's error; what else went on was only cancelled
         _leave_when_interrupted()
-    gc.freeze()  # or the interpreter looks through all that was imported, again and again, before it ends: 0.2 s of CPU
     return 0
 
 
