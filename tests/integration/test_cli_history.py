@@ -188,7 +188,7 @@ def test_a_command_that_is_not_there_names_the_closest_or_what_to_install(hud: H
     wrong = hud("evla")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "did you mean 'eval'?" in wrong.stderr
-    assert "pip install hud-docker" in hud("build").stderr
+    assert "pip install hud-platform" in hud("deploy").stderr
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def parquet_bytes(tmp_path, **columns):
         ("latin.json", '[{"id": "é"}]'.encode("latin-1"), "not UTF-8", "latin.json"),
         ("wide.json", '[{"id": "a"}]'.encode("utf-16"), "not UTF-8", "wide.json"),
         ("bad.jsonl", '{"id": "a"}\n{"id":\n{"id": "c"}\n', "not JSON", "bad.jsonl:2"),
-        ("deep.jsonl", "[" * 5000 + "]" * 5000, "nested too deeply", "deep.jsonl:1"),
+        ("deep.jsonl", "[" * 100_000 + "]" * 100_000, "nested too deeply", "deep.jsonl:1"),
         ("latin.jsonl", '{"id": "é"}\n'.encode("latin-1"), "not UTF-8", "latin.jsonl:1"),
         ("wide.jsonl", '{"id": "a"}\n'.encode("utf-16"), "not UTF-8", "wide.jsonl:1"),
         ("cut.csv", 'id,prompt\n1,"never', "cut off inside quotes", "cut.csv, row 0"),

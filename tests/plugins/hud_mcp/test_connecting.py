@@ -69,13 +69,14 @@ def free_port() -> int:
 
 
 async def test_a_process_over_stdio(kernel: Kernel) -> None:
+    before = descendants()
     env = everything(prefix="far", exclude=["big"])
     agent = ScriptedAgent([("far_add", {"a": 1, "b": 2}), ("far_boom", {}), ("far_big", {"size": 1})], "yes")
     rollout = await one(env("ask"), agent, kernel)
     assert (rollout.error, rollout.reward) == (None, 1.0)
     assert [result.is_error for result in agent.results] == [False, True, True]
     assert "overboard" in agent.results[1].text
-    assert not [process for process in descendants() if is_running(process)]
+    assert not {process for process in descendants() - before if is_running(process)}
 
 
 @ON_ASYNCIO
@@ -230,6 +231,7 @@ async def test_the_operations_of_an_api(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_a_closed_port_says_who_was_asked_and_what_it_answered(kernel: Kernel) -> None:
+    before = descendants()
     url = f"http://127.0.0.1:{free_port()}/mcp"
     env = everything().connect_url(url, alias="gone")
     with anyio.fail_after(10):
@@ -238,7 +240,7 @@ async def test_a_closed_port_says_who_was_asked_and_what_it_answered(kernel: Ker
     assert "connection 'gone' of environment 'near' cannot be opened" in rollout.error
     assert url in rollout.error
     assert "tried streamable HTTP; ConnectError" in rollout.error
-    assert not [process for process in descendants() if is_running(process)]
+    assert not {process for process in descendants() - before if is_running(process)}
 
 
 async def test_a_process_that_ends_at_once_is_told_with_what_it_wrote(kernel: Kernel) -> None:
@@ -283,6 +285,7 @@ async def test_a_list_that_changes_is_followed() -> None:
 
 
 async def test_a_rollout_that_is_cancelled_leaves_no_process(kernel: Kernel, tmp_path: Path) -> None:
+    before = descendants()
     mark = tmp_path / "mark"
     agent = ScriptedAgent([("sleep", {"mark": str(mark)})])
     async with anyio.create_task_group() as tasks:
@@ -290,9 +293,9 @@ async def test_a_rollout_that_is_cancelled_leaves_no_process(kernel: Kernel, tmp
         with anyio.fail_after(30):
             while not mark.exists():
                 await anyio.sleep(0.01)
-        assert descendants()
+        assert descendants() - before
         tasks.cancel_scope.cancel()
-    assert not [process for process in descendants() if is_running(process)]
+    assert not {process for process in descendants() - before if is_running(process)}
 
 
 async def test_what_an_included_name_should_have_been_is_said(kernel: Kernel) -> None:

@@ -101,6 +101,7 @@ def _state(process: str) -> str | None:
 @ON_ASYNCIO
 @pytest.mark.parametrize("using", [entered, served])
 async def test_a_process_that_died_unused_is_started_again(using: Any) -> None:
+    before = descendants()
     env = environment()
     env.connect_mcp({"two": {"command": sys.executable, "args": [str(SERVER), "stdio"]}}, prefix="two")
     async with using(env) as call:
@@ -112,7 +113,7 @@ async def test_a_process_that_died_unused_is_started_again(using: Any) -> None:
         assert await call("two_process") == other
         assert env.hooks == ["began"]
     assert env.hooks == ["began", "ended"]
-    assert not [process for process in descendants() if is_running(process)]
+    assert not {process for process in descendants() - before if is_running(process)}
 
 
 @ON_ASYNCIO
@@ -186,6 +187,7 @@ async def test_a_process_that_cannot_be_started_again_says_why(tmp_path: Path) -
 
 @ON_ASYNCIO
 async def test_leaving_while_it_is_being_opened_again(tmp_path: Path) -> None:
+    before = descendants()
     slow = f"if pathlib.Path({str(tmp_path / 'slow')!r}).exists():"
     script = f"import pathlib, sys\n{slow} pathlib.Path({str(tmp_path / 'begun')!r}).touch(); sys.stdin.read()\n"
     args = ["-c", script + GATED, str(SERVER), str(tmp_path / "gate")]
@@ -198,7 +200,7 @@ async def test_leaving_while_it_is_being_opened_again(tmp_path: Path) -> None:
             while not (tmp_path / "begun").exists():
                 await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()
-    assert not [process for process in descendants() if is_running(process)]
+    assert not {process for process in descendants() - before if is_running(process)}
 
 
 # --- lists that change ------------------------------------------------------------------------------------------------
