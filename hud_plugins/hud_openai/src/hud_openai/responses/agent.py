@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from hud_core import trace
@@ -97,7 +98,7 @@ class OpenAIAgent(ToolLoopAgent):
 
     def _body(self, conversation: Conversation) -> dict[str, Any]:
         config = self.config
-        tools = self._tools(conversation)
+        tools = self._offered(conversation)
         names = (*SENT, *SENT_WITH_TOOLS) if tools else SENT
         body = {name: value for name in names if (value := getattr(config, name)) is not None}
         body |= {name: value for name, value in config.completion_kwargs.items() if name not in TRANSPORT}
@@ -112,6 +113,15 @@ class OpenAIAgent(ToolLoopAgent):
 
     def _instructions(self, conversation: Conversation) -> str:
         return conversation.system
+
+    def _offered(self, conversation: Conversation) -> list[dict[str, Any]]:
+        """Give the tools of a request, which are made once for all turns that have the same ones."""
+        sources = (conversation.tools, conversation.native, self._takes_strict)
+        kept = conversation.written
+        if kept is None or not all(map(is_, kept[0], sources)):
+            kept = conversation.written = (sources, self._tools(conversation))
+        tools: list[dict[str, Any]] = kept[1]
+        return tools
 
     def _tools(self, conversation: Conversation) -> list[dict[str, Any]]:
         return wire_tools(conversation, strict=self._takes_strict)
