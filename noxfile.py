@@ -34,10 +34,12 @@ MCP_PEERS = {
 FRAMEWORK_PINS = ROOT / "tests" / "plugins" / "hud_frameworks" / "frameworks.txt"
 EXTRAS = ["--extra=testing", "--extra=yaml"]  # not those of hud_frameworks
 FRAMEWORKS = ["google-adk", "langchain-core", "llama-index-core", "openai-agents"]
+CONTRACTS = "test_contract*.py"
 KERNEL_NEEDS = ["anyio>=4.11", "attrs", "cattrs", "msgspec", "pluggy", "pytest"]
 
+AT_ONCE = ["-n", str(os.cpu_count() or 1)]
 # Tests of one file run in one process, in their order.
-AT_ONCE = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile", "--no-loadscope-reorder"]
+BY_FILE = [*AT_ONCE, "--dist", "loadfile", "--no-loadscope-reorder"]
 
 HERE = "{}.{}".format(*sys.version_info)
 PYTHONS = sorted({"3.11", "3.12", "3.13", HERE}, key=lambda version: int(version.split(".")[1]))
@@ -83,11 +85,12 @@ def tests(session: nox.Session) -> None:
 def suite(session: nox.Session) -> None:
     """Run pytest with what follows `--`; without it all tests on Nox's own Python, core and plugins on the others."""
     install(session, *wheels(), *group("test", "peers"))
-    whole = session.python == HERE
     # What differs between Pythons differs on asyncio too; which event loop runs a test is another question.
     part = ["tests/core", "tests/plugins", "-m", "not slow", "-k", "not trio"]
-    chosen = ["--ignore=tests/tooling"] if whole else part
-    session.run("pytest", "--durations=25", *(session.posargs or [*AT_ONCE, *chosen]), env=peers(session))
+    # `imports` and `alone` run these on Nox's own Python.
+    elsewhere = ["--ignore=tests/tooling", f"--ignore-glob={ROOT}/tests/plugins/*/{CONTRACTS}"]
+    chosen = elsewhere if session.python == HERE else part
+    session.run("pytest", "--durations=25", *(session.posargs or [*BY_FILE, *chosen]), env=peers(session))
 
 
 @nox.session
@@ -111,19 +114,19 @@ def imports(session: nox.Session) -> None:
     """Check the dependency rules with import-linter, and that each of them can fail."""
     install(session, *wheels(), *group("test"))
     session.run("lint-imports", "--no-cache")
-    session.run("pytest", "tests/tooling")
+    session.run("pytest", *AT_ONCE, "tests/tooling")
 
 
 @nox.session(requires=["build"])
 @nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
 def alone(session: nox.Session, plugin: str) -> None:
     """Run a plugin's contracts where only the kernel, the plugin and what they declare is installed."""
-    install(session, *wheels("hud_core", plugin, *siblings(plugin)), "pytest", "trio")
+    install(session, *wheels("hud_core", plugin, *siblings(plugin)), "pytest", "pytest-xdist", "trio")
     with tempfile.TemporaryDirectory() as away:
         shutil.copytree(ROOT / "tests" / "plugins" / plugin, away, dirs_exist_ok=True)
-        contracts = [str(file) for file in Path(away).glob("test_contract*.py")]
+        contracts = [str(file) for file in Path(away).glob(CONTRACTS)]
         with session.chdir(away):
-            session.run("pytest", f"--config-file={ROOT / 'pyproject.toml'}", f"--rootdir={away}", *contracts)
+            session.run("pytest", *AT_ONCE, f"--config-file={ROOT / 'pyproject.toml'}", f"--rootdir={away}", *contracts)
 
 
 # ----------------------------------------------------------------------------------------------------------- on demand
