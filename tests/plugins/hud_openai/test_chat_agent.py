@@ -531,3 +531,16 @@ async def test_no_error_repeats_the_key(endpoint: Endpoint, stub: ModuleType, to
             await agent.run(ask("x"), toolbox())
     assert "Incorrect API key" in str(raised.value)
     assert "sk-planted" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [("sk-planted-123", "*** is EMPTY, x"), ("EMPTY", "sk-planted-123 is EMPTY, x"), ("x", None)]
+)
+async def test_no_answer_repeats_the_key_and_what_stands_for_none_is_left_in_it(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools, key: str, said: str | None
+) -> None:
+    text = "sk-planted-123 is EMPTY, x"
+    server = endpoint(stub.call(("count_letter", {"text": "x EMPTY", "letter": "x"})), stub.say(text))
+    async with agent_of(server, api_key=key) as agent:
+        assert (await agent.run(ask("x"), toolbox(count_letter))).text == (said or text)
+    assert server.bodies[1]["messages"][-1]["content"] == "1"

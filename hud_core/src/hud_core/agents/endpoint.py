@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CLOSING = 5.0
 """Seconds that a client has to close its connections."""
+SHORTEST_SECRET = 8
+"""Characters; what is shorter stands for no key, such as ``EMPTY`` at local servers, and may be a part of any word."""
 
 
 class Client(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from hud_core.agents.endpoint import public_url, retry_after
+from hud_core.agents.endpoint import SHORTEST_SECRET, public_url, retry_after
 from hud_core.errors import ContextOverflowError, ProviderError
 from hud_core.settings import settings
 from hud_openai.sending import OPENAI, OwnSender, SDKSender
@@ -103,8 +103,9 @@ class Endpoint:
         self._path = path
         self._extra_body: Mapping[str, Any] = config.completion_kwargs.get("extra_body") or {}
         self._where = public_url(str(config.base_url or (client.base_url if client else OPENAI)))
-        self._key = (client.api_key if client else None) or config.api_key or settings.openai_api_key or "none"
-        self._sender: Sender = SDKSender(client, config) if client else OwnSender(config, self._key)
+        key = (client.api_key if client else None) or config.api_key or settings.openai_api_key or "none"
+        self._secret = key if len(key) >= SHORTEST_SECRET else None
+        self._sender: Sender = SDKSender(client, config) if client else OwnSender(config, key)
 
     async def check_key(self) -> None:
         """List the models, to find out whether the key is good for that.
@@ -162,11 +163,11 @@ class Endpoint:
         )
 
     def _safe(self, text: str) -> str:
-        return text if self._key == "none" else text.replace(self._key, "***")
+        return text.replace(self._secret, "***") if self._secret else text
 
     def _without_key(self, body: bytes) -> bytes:
         """Take the key out of an answer: a gateway that fails with status 200 repeats it there."""
-        return body if self._key == "none" else body.replace(self._key.encode(), b"***")
+        return body.replace(self._secret.encode(), b"***") if self._secret else body
 
 
 def is_withheld(code: str | None, text: str) -> bool:
