@@ -175,9 +175,9 @@ class SDKSender:
                 response = await self._client.get(path, cast_to=form, options=options)
             else:
                 response = await self._client.post(path, cast_to=form, content=body, options=options)
-            return Reply(response.status_code, dict(response.headers), await response.read())
+            return Reply(response.status_code, response.headers, await response.read())
         except openai.APIStatusError as error:
-            return Reply(error.status_code, dict(error.response.headers), error.response.content)
+            return Reply(error.status_code, error.response.headers, error.response.content)
         except openai.APIConnectionError as error:
             is_late = isinstance(error, openai.APITimeoutError)
             raise ProviderError(self._unreachable(innermost(error), is_late=is_late)) from error

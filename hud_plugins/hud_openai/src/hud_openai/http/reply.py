@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import httptools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MOST = 256 * 1024 * 1024
 """Bytes of a reply at the most, before and after it is decompressed. The longest known hold pictures."""
@@ -34,8 +37,8 @@ class Reply(NamedTuple):
     """A whole reply."""
 
     status: int
-    headers: dict[str, str]
-    """Those that somebody reads, by their names in lower case."""
+    headers: Mapping[str, str]
+    """At least those that somebody reads, by their names in lower case."""
     body: bytes
 
 
