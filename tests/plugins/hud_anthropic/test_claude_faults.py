@@ -134,6 +134,24 @@ async def test_nothing_of_a_cut_stream_counts(
     assert server.bodies[0] == server.bodies[1]
 
 
+async def test_an_answer_that_breaks_off_says_so(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
+    async with impatient_of(endpoint(stub.cut(stub.say("three or so"), 3))) as agent:
+        with pytest.raises(ProviderError, match=r"broke off its answer: .*Error") as raised:
+            await agent.run(PROMPT, toolbox())
+    assert raised.value.retry
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # on trio httpx2 leaves a generator to the garbage collector
+async def test_an_answer_that_cannot_be_decompressed_is_a_broken_one(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools
+) -> None:
+    odd = stub.Reply(stub.say("ok").events, headers={"content-encoding": "gzip"})
+    async with impatient_of(endpoint(odd)) as agent:
+        with pytest.raises(ProviderError, match=r"broke off its answer: .*decompressing") as raised:
+            await agent.run(PROMPT, toolbox())
+    assert raised.value.retry
+
+
 async def test_a_stream_that_ends_well_but_early_is_a_cut_one(
     endpoint: Endpoint, stub: ModuleType, toolbox: Tools
 ) -> None:
@@ -267,6 +285,15 @@ async def test_no_error_repeats_a_secret(endpoint: Endpoint, stub: ModuleType, t
                 await agent.run(PROMPT, toolbox())
         assert "planted" not in str(raised.value)
         assert "planted" not in f"{agent!r} {agent.config!r} {agent.config.described()} {agent.fingerprint}"
+
+
+async def test_a_value_that_is_no_secret_is_not_taken_for_one(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools
+) -> None:
+    server = endpoint(stub.fail(404, "no model of that name"))
+    async with impatient_of(server, api_key="x", extra_headers={"x-tenant": "model"}) as agent:
+        with pytest.raises(ProviderError, match="answered 404: no model of that name"):
+            await agent.run(PROMPT, toolbox())
 
 
 # --- cancelling -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from hud_anthropic import ClaudeAgent
 from hud_core.environment.session import Toolbox
-from hud_core.errors import ConfigError
+from hud_core.errors import ConfigError, ProviderError
 from hud_core.model.content import Message, Prompt, TextContent
 
 Endpoint = Callable[..., Any]
@@ -108,6 +108,24 @@ async def test_a_client_of_one_s_own_is_used_and_stays_open(
         assert not client.is_closed()
     assert keys(server.requests[0]) == {"sk-own"}
     assert len(server.requests) == 2
+
+
+async def test_a_client_with_middleware_of_its_own_fails_as_others_do(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools
+) -> None:
+    passed = []
+
+    async def middleware(request: Any, call_next: Any) -> Any:
+        passed.append(request)
+        return await call_next(request)
+
+    server = endpoint(stub.fail(429, retry_after="7"), stub.say("ok"))
+    async with anthropic.AsyncAnthropic(base_url=server.url, api_key="sk-own", middleware=[middleware]) as client:
+        agent = ClaudeAgent.create(model_client=client, max_retries=0, overload_patience=0)
+        with pytest.raises(ProviderError, match="answered 429") as raised:
+            await agent.run(PROMPT, toolbox())
+        assert (await agent.run(PROMPT, toolbox())).text == "ok"
+    assert (raised.value.retry_after, len(passed)) == (7, 2)
 
 
 async def test_clients_of_clouds_are_handed_what_they_turn_into_requests(stub: ModuleType, toolbox: Tools) -> None:

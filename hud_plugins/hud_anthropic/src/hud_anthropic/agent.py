@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hud_anthropic.client import Endpoint, RejectedError
 from hud_anthropic.config import SENT, ClaudeConfig
-from hud_anthropic.messages import container_of, mark_for_cache, wire_messages, wire_system
+from hud_anthropic.messages import Written, mark_for_cache
 from hud_anthropic.replies import hosted_calls, read_reply
 from hud_anthropic.schemas import AnswerForm, answer_form
 from hud_anthropic.tools import KNOWN, Offered
@@ -41,6 +41,7 @@ class ClaudeAgent(ToolLoopAgent):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._endpoint = Endpoint(self.config)
+        self._settings = {name: value for name in SENT if (value := getattr(self.config, name)) not in (None, "")}
         self._rejects_schemas = False
 
     async def respond(self, conversation: Conversation) -> ModelTurn:
@@ -87,11 +88,13 @@ class ClaudeAgent(ToolLoopAgent):
         return turn
 
     def _body(self, conversation: Conversation, instruction: str) -> dict[str, Any]:
-        config = self.config
-        fields = {name: getattr(config, name) for name in SENT}
-        fields |= {"system": wire_system(conversation, instruction), "container": container_of(conversation)}
-        body = {name: value for name, value in fields.items() if value not in (None, "")}
-        return {**body, "messages": wire_messages(conversation, citable=self._cites(conversation)), "stream": True}
+        written = Written.of(conversation, citable=self._cites(conversation))
+        body = {**self._settings, "messages": list(written.messages), "stream": True}
+        if system := "\n\n".join(filter(None, (conversation.system, *written.systems, instruction))):
+            body["system"] = system
+        if written.container:
+            body["container"] = written.container
+        return body
 
     def _tool_choice(self, *, has_computer: bool) -> dict[str, Any]:
         """Say which tools must be called, where that is not as the API has it by itself."""

@@ -2,10 +2,10 @@
 
 The SDK tries nothing again, not even with a client of somebody else's: the kernel does, which sees all calls.
 
-Requests go through the SDK's generic ``post``, not ``messages.create``, and streams are read whole, then taken apart:
-nobody looks at half a message, and generators and a class for each event would cost more than all the rest. Bodies are
-encoded here, because the SDK walks through those that it encodes itself, with all of the conversation in them. Only the
-clients of Bedrock and Vertex must be handed plain data, which they turn into something else.
+Requests go through the SDK's generic ``post``, not ``messages.create``, and answers, which are streams, are read whole,
+then taken apart: nobody looks at half a message, and generators and a class for each event would cost more than all the
+rest. Bodies are encoded here, because the SDK walks through those that it encodes itself, with all of the conversation
+in them. Only the clients of Bedrock and Vertex must be handed plain data, which they turn into something else.
 
 On asyncio the HTTP client is the SDK's aiohttp one, whose pool costs the same at any number of connections. aiohttp
 knows only asyncio, so on trio it is the SDK's default client.
@@ -20,13 +20,13 @@ import msgspec
 import sniffio
 
 from hud_anthropic.stream import Reader, read_error, read_events
-from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url, retry_after
+from hud_core.agents.endpoint import SHORTEST_SECRET, ClientPerLoop, innermost, public_url, retry_after
 from hud_core.errors import ContextOverflowError, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from anthropic import APIError, APIStatusError, AsyncAnthropic, AsyncStream
+    from anthropic import APIError, APIStatusError, AsyncAnthropic, AsyncAPIResponse
 
     from hud_anthropic.config import ClaudeConfig
 
@@ -79,37 +79,33 @@ class Endpoint:
             ProviderError: The endpoint failed, or broke off its answer.
         """
         import anthropic
-        import httpx2
 
+        given = cast("AsyncAnthropic | None", self._config.model_client)
+        client = await self._clients.get() if given is None else given
         try:
-            async with await self._open(body, ",".join(dict.fromkeys(betas))) as stream:
-                reader = await _read(stream)
+            response = await self._post(client, body, ",".join(dict.fromkeys(betas)))
+            reader = await _read(response, client)
         except anthropic.APIError as error:
             raise self._meaning(error) from error
-        except httpx2.TimeoutException as error:
-            raise self._silent() from error
-        except httpx2.TransportError as error:
-            raise self._broken_off(repr(innermost(error))) from error
         if reader.error is not None:
             raise self._broken_off(*reader.error)
-        return Reply(reader.message, stream.response.headers.get("request-id"))
+        return Reply(reader.message, response.headers.get("request-id"))
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given stays open."""
         await self._clients.aclose()
 
-    async def _open(self, body: Mapping[str, Any], betas: str) -> AsyncStream[object]:
+    async def _post(self, client: AsyncAnthropic, body: Mapping[str, Any], betas: str) -> AsyncAPIResponse[object]:
         import anthropic
 
-        given = cast("AsyncAnthropic | None", self._config.model_client)
-        client = await self._clients.get() if given is None else given
+        path = "/v1/messages?beta=true" if betas else "/v1/messages"
+        if self._config.model_client is None:  # those of clouds look at the path; ours takes long to put a URL together
+            path = str(client.base_url).rstrip("/") + path
         is_plain = isinstance(client, anthropic.AsyncAnthropic)
         headers = {**({"anthropic-beta": betas} if betas else {}), **self._config.extra_headers}
         return await client.post(
-            "/v1/messages?beta=true" if betas else "/v1/messages",
-            cast_to=object,
-            stream=True,
-            stream_cls=anthropic.AsyncStream[object],
+            path,
+            cast_to=anthropic.AsyncAPIResponse[object],
             options={"headers": headers, "max_retries": 0},
             content=msgspec.json.encode(body) if is_plain else None,
             body=None if is_plain else dict(body),
@@ -151,8 +147,11 @@ class Endpoint:
     def _unreachable(self, error: APIError) -> ProviderError:
         """Tell a refused connection from silence; the SDK calls either of them a timeout, as the HTTP client does."""
         import anthropic
+        import httpx2
 
         reason = innermost(error)
+        if isinstance(error.__cause__, httpx2.ReadError | httpx2.RemoteProtocolError | httpx2.DecodingError):
+            return self._broken_off(repr(reason))
         is_refused = isinstance(reason, OSError) and not isinstance(reason, TimeoutError)
         if isinstance(error, anthropic.APITimeoutError) and not is_refused:
             return self._silent()
@@ -171,8 +170,8 @@ class Endpoint:
     def _safe(self, text: str) -> str:
         """Take the key and the headers out of a text, should the endpoint have repeated them."""
         own = getattr(self._config.model_client, "api_key", None) or self._config.api_key
-        for secret in map(str, filter(None, (own, *self._config.extra_headers.values()))):
-            text = text.replace(secret, "***")
+        for secret in map(str, (own, *self._config.extra_headers.values())):
+            text = text.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else text
         return text
 
 
@@ -189,17 +188,19 @@ def _make(config: ClaudeConfig) -> AsyncAnthropic:
     )
 
 
-async def _read(stream: AsyncStream[object]) -> Reader:
-    """Read a stream to its end; never less, as generators would stay behind that trio complains about."""
+async def _read(response: AsyncAPIResponse[object], client: AsyncAnthropic) -> Reader:
+    """Read an answer."""
+    import anthropic
+
     reader = Reader()
-    kind = stream.response.headers.get("content-type", "")
+    kind = response.headers.get("content-type", "")
     if kind.startswith(EVENT_STREAM):
-        for event in read_events(await stream.response.aread()):
+        for event in read_events(await response.read()):
             reader.feed(event)
     elif kind.startswith(JSON):  # some gateways do not stream, whatever they are asked
-        reader.feed_whole(await stream.response.aread())
+        reader.feed_whole(await response.read())
     else:  # Bedrock streams in a form of its own, which the SDK knows
-        async for event in stream:
+        async for event in anthropic.AsyncStream(cast_to=object, response=response.http_response, client=client):
             reader.feed(event)
     return reader
 

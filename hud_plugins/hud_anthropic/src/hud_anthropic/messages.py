@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from hud_core.agents.conversation import ModelTurn, ToolTurn
 from hud_core.model.content import AudioContent, ImageContent, Message, TextContent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from hud_core.agents.conversation import Conversation
     from hud_core.model.content import Content, ResourceContent
     from hud_core.model.tools import ToolResult
 
 Wire = dict[str, Any]
+Turn = Message | ModelTurn | ToolTurn
 
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 """The kinds of images that the models see."""
@@ -25,37 +27,61 @@ TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "ap
 """How the kinds of documents begin that are text."""
 
 
-def wire_system(conversation: Conversation, *more: str) -> str:
-    """Give the system prompt: the agent's, the task's, and the prompt's own messages of that role."""
-    own = [turn.text for turn in conversation.turns if isinstance(turn, Message) and turn.role == "system"]
-    return "\n\n".join(filter(None, (conversation.system, *own, *more)))
-
-
-def wire_messages(conversation: Conversation, *, citable: bool) -> list[Wire]:
-    """Make the messages of a request; the model's own turns go back as they came.
+class Written:
+    """A conversation as messages. Each of its turns is made one once: every request holds all that were said before.
 
     Args:
-        conversation: What was said.
         citable: Whether the model is to cite documents.
     """
-    writer = _Writer(citable=citable)
-    messages: list[Wire] = []
-    for turn in conversation.turns:
+
+    def __init__(self, *, citable: bool) -> None:
+        self.messages: list[Wire] = []
+        """What was said, the model's own turns as they came."""
+        self.systems: list[str] = []
+        """The prompt's own messages of the role ``system``, which have no place among the others."""
+        self.container: str | None = None
+        """The id of the container that the vendor ran code in, for the next request to run in it."""
+        self._citable = citable
+        self._turns: list[Turn] = []
+        self._writer = _Writer(citable=citable)
+
+    @classmethod
+    def of(cls, conversation: Conversation, *, citable: bool) -> Written:
+        """Give what is written of a conversation, with what was said since the last request."""
+        kept = conversation.written
+        if not (isinstance(kept, cls) and kept.can_go_on(conversation.turns, citable=citable)):
+            kept = conversation.written = cls(citable=citable)
+        kept.go_on(conversation.turns)
+        return kept
+
+    def can_go_on(self, turns: Sequence[Turn], *, citable: bool) -> bool:
+        """Whether these turns begin with those that are written, as they are to be written."""
+        is_begin = len(turns) >= len(self._turns) and all(map(is_, self._turns, turns))
+        return is_begin and citable == self._citable
+
+    def go_on(self, turns: Sequence[Turn]) -> None:
+        """Write those of the turns that are not written yet."""
+        for turn in turns[len(self._turns) :]:
+            self._add(turn)
+            self._turns.append(turn)
+
+    def _add(self, turn: Turn) -> None:
         if isinstance(turn, ModelTurn):
-            if turn.raw["content"]:
-                messages.append({"role": "assistant", "content": turn.raw["content"]})
-                writer.families = {b["id"]: b["toolset_name"] for b in turn.raw["content"] if b.get("toolset_name")}
+            self._add_said(turn.raw)
         elif isinstance(turn, ToolTurn):
-            messages.append({"role": "user", "content": writer.results(turn)})
-        elif turn.role != "system":
-            messages.append({"role": turn.role, "content": writer.blocks(turn.content) or [_text("(empty)")]})
-    return messages
+            self.messages.append({"role": "user", "content": self._writer.results(turn)})
+        elif turn.role == "system":
+            self.systems.append(turn.text)
+        else:
+            content = self._writer.blocks(turn.content) or [_text("(empty)")]
+            self.messages.append({"role": turn.role, "content": content})
 
-
-def container_of(conversation: Conversation) -> str | None:
-    """Give the id of the container that the vendor ran code in, for the next request to run in it."""
-    containers = (turn.raw.get("container") for turn in reversed(conversation.turns) if isinstance(turn, ModelTurn))
-    return next((container["id"] for container in containers if container), None)
+    def _add_said(self, raw: Wire) -> None:
+        if container := raw.get("container"):
+            self.container = container["id"]
+        if content := raw["content"]:
+            self.messages.append({"role": "assistant", "content": content})
+            self._writer.families = {b["id"]: b["toolset_name"] for b in content if b.get("toolset_name")}
 
 
 class _Writer:
@@ -151,6 +177,8 @@ def mark_for_cache(body: Wire, mark: Wire) -> None:
         tools[last] = {**tools[last], "cache_control": mark}
     if system := body.get("system"):
         body["system"] = [{**_text(system), "cache_control": mark}]
-    users = [message for message in body["messages"] if message["role"] == "user"]
-    for message in users[-2:]:
-        message["content"] = [*message["content"][:-1], {**message["content"][-1], "cache_control": mark}]
+    messages = body["messages"]
+    users = [place for place, message in enumerate(messages) if message["role"] == "user"]
+    for place in users[-2:]:  # in a copy: the next request holds the message without it
+        *content, last = messages[place]["content"]
+        messages[place] = {**messages[place], "content": [*content, {**last, "cache_control": mark}]}

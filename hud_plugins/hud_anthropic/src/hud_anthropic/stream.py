@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,8 +11,6 @@ from hud_core.errors import ProviderError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-"""What ends an event."""
 GROWING = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 """Events that add to a block, and where they hold what they add."""
 
@@ -57,10 +54,13 @@ def read_events(body: bytes) -> Iterator[object]:
     Raises:
         ProviderError: The data of one is not JSON.
     """
-    for block in BLANK_LINE.split(body):
-        data = b"\n".join(line[5:] for line in block.splitlines() if line.startswith(b"data:"))
-        if data:
-            yield _read_json(data)
+    data: list[bytes] = []
+    for line in (*body.splitlines(), b""):
+        if line.startswith(b"data:"):
+            data.append(line[5:])
+        elif not line and data:
+            yield _read_json(b"\n".join(data))
+            data = []
 
 
 def _read_json(data: bytes) -> object:
