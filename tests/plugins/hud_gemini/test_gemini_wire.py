@@ -15,7 +15,7 @@ from hud_core.errors import ProviderError
 from hud_core.model.content import AudioContent, Content, ImageContent, ResourceContent, TextContent
 from hud_core.model.tools import Tool, ToolCall, ToolResult
 from hud_gemini import GeminiConfig
-from hud_gemini.contents import wire_contents
+from hud_gemini.contents import Written
 from hud_gemini.replies import NOT_CALLED, WITHHELD, read_reply
 
 CONFIG = GeminiConfig.from_options({"api_key": "k"})
@@ -91,7 +91,7 @@ def test_each_call_is_answered_under_its_own_name_and_id(
         if turn.calls:
             results = tuple((call, _result(call, data.draw(contents))) for call in turn.calls)
             conversation.turns.append(ToolTurn(results))
-    wire = wire_contents(conversation, CONFIG)
+    wire = Written.of(conversation, CONFIG).contents
     for asked, told in itertools.pairwise(wire):
         if told["role"] == "user":
             called = [part["functionCall"] for part in asked["parts"] if "functionCall" in part]
@@ -100,6 +100,33 @@ def test_each_call_is_answered_under_its_own_name_and_id(
             assert told["parts"][: len(given)] == [{"functionResponse": one} for one in given]
             assert all(one["response"] for one in given)
     json.dumps(wire)
+
+
+CHANGE = st.tuples(st.sampled_from(["add", "add", "add", "drop", "clear", "offer"]), st.lists(parts, max_size=3))
+
+
+@given(st.lists(CHANGE, max_size=8), conversations, st.data())
+def test_what_was_written_before_is_what_would_be_written_now(
+    changes: list[Any], conversation: Conversation, data: st.DataObject
+) -> None:
+    for how, said in changes:
+        if how == "add":
+            turn = read_reply(body_of(said), conversation)
+            results = tuple((call, _result(call, data.draw(contents))) for call in turn.calls)
+            conversation.turns += [turn, ToolTurn(results)]
+        elif how == "offer":
+            conversation.tools += (Tool(name="h"),)
+        else:
+            del conversation.turns[: 1 if how == "drop" else None]
+        offered = Conversation(tools=conversation.tools, native=conversation.native, turns=conversation.turns)
+        written, anew = (Written.of(one, CONFIG) for one in (conversation, offered))
+        assert (written.contents, written.functions) == (anew.contents, anew.functions)
+
+
+def test_a_turn_is_written_once_but_for_screenshots() -> None:
+    for native, is_kept in (((), True), ((COMPUTER,), False)):
+        conversation = Conversation(native=native)
+        assert (Written.of(conversation, CONFIG) is Written.of(conversation, CONFIG)) == is_kept
 
 
 def _result(call: ToolCall | MalformedCall, blocks: list[Content]) -> ToolResult:

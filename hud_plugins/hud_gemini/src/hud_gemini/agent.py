@@ -9,7 +9,7 @@ from hud_core import trace
 from hud_core.agents import NativeTool, ToolLoopAgent, schema_instruction
 from hud_gemini.client import Endpoint, RejectedError
 from hud_gemini.config import GeminiConfig
-from hud_gemini.contents import wire_contents, wire_system
+from hud_gemini.contents import Written, wire_system
 from hud_gemini.replies import read_reply
 from hud_gemini.schemas import wire_schema
 from hud_gemini.tools import COMPUTER_USE, wire_tools
@@ -92,14 +92,15 @@ class GeminiAgent(ToolLoopAgent):
         config = self.config
         more = {name: value for name, value in config.extra_body.items() if name != "generationConfig"}
         generation = self._generation(schema) | config.extra_body.get("generationConfig", {})
-        body = {"contents": wire_contents(conversation, config), "generationConfig": generation, **more}
+        written = Written.of(conversation, config)
+        body = {"contents": written.contents, "generationConfig": generation, **more}
         if system := "\n\n".join(filter(None, (wire_system(conversation), instruction))):
             body["systemInstruction"] = {"parts": [{"text": system}]}
         if config.safety_settings:
             body["safetySettings"] = [
                 {"category": category, "threshold": threshold} for category, threshold in config.safety_settings.items()
             ]
-        return body | wire_tools(conversation, config)
+        return body | wire_tools(conversation, config, written.functions)
 
     def _generation(self, schema: dict[str, Any] | None) -> dict[str, Any]:
         config = self.config

@@ -2,7 +2,7 @@
 
 A request goes out as the ``extra_body`` of the SDK's ``generate_content``, and its answer comes back as it is: bodies
 are JSON both ways, made and read here. The SDK's own types would be built, copied and converted back for every turn of
-every request: 7 ms of CPU a call in a conversation of twenty turns, where this takes 1.2 (tests/benchmarks).
+every request: 8 ms of CPU a call in a conversation of twenty turns, where this takes 1.1 (tests/benchmarks).
 
 The HTTP client is given to the SDK, whose own ones look for asyncio's event loop. On asyncio it is aiohttp's, whose
 costs stay the same at any number of connections, on trio httpx2's.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import sniffio
 
-from hud_core.agents.endpoint import ClientPerLoop, public_url, retry_after
+from hud_core.agents.endpoint import SHORTEST_SECRET, ClientPerLoop, public_url, retry_after
 from hud_core.errors import ConfigError, ContextOverflowError, ProviderError
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ TRANSIENT = (408, 409, 429, 499)
 OVERLOADED = (429, 503, 529)
 TOO_LONG = re.compile(r"token count.{0,80}(exceed|only supports)|exceeds the maximum number of tokens", re.IGNORECASE)
 """How endpoints say that a conversation does not fit into the model's context."""
-SHORTEST_KEY = 8
-"""Characters; what is shorter stands for no key, and may be a part of any word."""
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 ONLY_ASYNCIO = (
     "google-genai can use this client on asyncio only: on trio a model_client needs http_options="
@@ -54,7 +52,7 @@ class Connected:
         from google.genai.types import HttpOptions
 
         self._http = _http_client()
-        options: dict[str, Any] = {"timeout": int(TIMEOUT * 1000)}
+        options: dict[str, Any] = {"timeout": int(TIMEOUT * 1000), **_options(config)}
         options["httpx_async_client" if hasattr(self._http, "aclose") else "aiohttp_client"] = self._http
         if config.base_url:
             options["base_url"] = config.base_url
@@ -99,16 +97,19 @@ class Endpoint:
         import httpx2
         from google.auth.exceptions import GoogleAuthError
         from google.genai.errors import APIError
+        from google.genai.types import Content
 
-        client = self._config.model_client or (await self._clients.get()).client
+        given = self._config.model_client
+        client = given or (await self._clients.get()).client
+        options: HttpOptionsDict = _options(self._config) if given else {}  # our own has them since it was made
         request: GenerateContentConfigDict = {
-            "http_options": {"extra_body": body, **self._options()},
+            "http_options": {"extra_body": body, **options},
             "should_return_http_response": True,
             "automatic_function_calling": {"disable": True},
         }
-        try:  # the contents given here must not be empty; those of the body take their place
+        try:  # some contents must be given; those of the body take their place
             answer = await client.aio.models.generate_content(
-                model=self._config.model or "", contents="-", config=request
+                model=self._config.model or "", contents=Content(), config=request
             )
         except APIError as error:
             raise self._refused(error) from error
@@ -125,16 +126,6 @@ class Endpoint:
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given stays open."""
         await self._clients.aclose()
-
-    def _options(self) -> HttpOptionsDict:
-        """Give the options of a request; what is not set is as the client has it."""
-        version = self._config.api_version or ("v1beta1" if self._config.is_on_vertex else "v1beta")
-        options: HttpOptionsDict = {"retry_options": {"attempts": 1}, "api_version": version}
-        if self._config.extra_headers:
-            options["headers"] = self._config.extra_headers
-        if self._config.timeout is not None:
-            options["timeout"] = int(self._config.timeout * 1000)
-        return options
 
     # --- errors -------------------------------------------------------------------------------------------------------
 
@@ -168,7 +159,18 @@ class Endpoint:
 
     def _safe(self, text: str) -> str:
         """Take the key out of a text, should the endpoint repeat it."""
-        return text.replace(self._key, "***") if len(self._key) >= SHORTEST_KEY else text
+        return text.replace(self._key, "***") if len(self._key) >= SHORTEST_SECRET else text
+
+
+def _options(config: GeminiConfig) -> HttpOptionsDict:
+    """Give the options of requests; what is not set is as the client has it."""
+    version = config.api_version or ("v1beta1" if config.is_on_vertex else "v1beta")
+    options: HttpOptionsDict = {"retry_options": {"attempts": 1}, "api_version": version}
+    if config.extra_headers:
+        options["headers"] = config.extra_headers
+    if config.timeout is not None:
+        options["timeout"] = int(config.timeout * 1000)
+    return options
 
 
 def _http_client() -> ClientSession | AsyncClient:

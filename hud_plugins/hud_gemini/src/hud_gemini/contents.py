@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import zip_longest
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,7 +12,7 @@ import attrs
 from hud_core.agents.conversation import ModelTurn, ToolTurn
 from hud_core.model.content import AudioContent, ImageContent, Message, TextContent
 from hud_gemini.computer import computer_response
-from hud_gemini.tools import computer_of
+from hud_gemini.tools import computer_of, wire_functions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hud_gemini.config import GeminiConfig
 
 Wire = dict[str, Any]
+Turn = Message | ModelTurn | ToolTurn
 
 INSIDE = frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"})
 """Media types that a function response may hold."""
@@ -35,26 +37,61 @@ def wire_system(conversation: Conversation) -> str:
     return "\n\n".join(filter(None, (conversation.system, *(message.text for message in messages))))
 
 
-def wire_contents(conversation: Conversation, config: GeminiConfig) -> list[Wire]:
-    """Make the contents of a request; the model's own turns go back as they came, with their signatures."""
-    form = computer_of(conversation.native)
-    results = _Results(
-        computer=form.name if form else None,
-        takes_media=MULTIMODAL.match((config.model or "").lower().rpartition("/")[2]) is not None,
-        blind=_blind(conversation, form.name if form else None, config.recent_screenshots),
-    )
-    contents: list[Wire] = []
-    calls: list[Wire] = []
-    for place, turn in enumerate(conversation.turns):
+class Written:
+    """A conversation as contents. Each of its turns is made one once: every request holds all that were said before.
+
+    Where the model operates a computer, all of them are made again, as old screenshots are left out of them.
+
+    Args:
+        conversation: What is offered and said.
+        config: The agent's settings.
+    """
+
+    def __init__(self, conversation: Conversation, config: GeminiConfig) -> None:
+        self.contents: list[Wire] = []
+        """What was said, the model's own turns as they came, with their signatures."""
+        self.functions: list[Wire] = wire_functions(conversation.tools)
+        form = computer_of(conversation.native)
+        self._results = _Results(
+            computer=form.name if form else None,
+            takes_media=MULTIMODAL.match((config.model or "").lower().rpartition("/")[2]) is not None,
+            blind=_blind(conversation, form.name if form else None, config.recent_screenshots),
+        )
+        self._lasts = form is None
+        self._tools = conversation.tools
+        self._turns: list[Turn] = []
+        self._calls: list[Wire] = []
+
+    @classmethod
+    def of(cls, conversation: Conversation, config: GeminiConfig) -> Written:
+        """Give what is written of a conversation, with what was said since the last request."""
+        kept = conversation.written
+        if not (isinstance(kept, cls) and kept.can_go_on(conversation)):
+            kept = conversation.written = cls(conversation, config)
+        kept.go_on(conversation.turns)
+        return kept
+
+    def can_go_on(self, conversation: Conversation) -> bool:
+        """Whether a conversation offers what is written, and begins with the turns that are written."""
+        turns = conversation.turns
+        is_begin = len(turns) >= len(self._turns) and all(map(is_, self._turns, turns))
+        return is_begin and self._lasts and conversation.tools is self._tools
+
+    def go_on(self, turns: Sequence[Turn]) -> None:
+        """Write those of the turns that are not written yet."""
+        for place in range(len(self._turns), len(turns)):
+            self._add(place, turns[place])
+            self._turns.append(turns[place])
+
+    def _add(self, place: int, turn: Turn) -> None:
         if isinstance(turn, ModelTurn):
-            contents.append(turn.raw)
-            calls = [part["functionCall"] for part in turn.raw["parts"] if part.get("functionCall")]
+            self.contents.append(turn.raw)
+            self._calls = [part["functionCall"] for part in turn.raw["parts"] if part.get("functionCall")]
         elif isinstance(turn, ToolTurn):
-            contents.append({"role": "user", "parts": results.parts(place, turn, calls)})
+            self.contents.append({"role": "user", "parts": self._results.parts(place, turn, self._calls)})
         elif turn.role != "system":
             role = "model" if turn.role == "assistant" else "user"
-            contents.append({"role": role, "parts": [_part(block) for block in turn.content]})
-    return contents
+            self.contents.append({"role": role, "parts": [_part(block) for block in turn.content]})
 
 
 def _part(block: Content) -> Wire:

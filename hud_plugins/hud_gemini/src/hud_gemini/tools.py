@@ -26,21 +26,29 @@ def computer_of(native: Sequence[NativeTool]) -> NativeTool | None:
     return next((form for form in native if form.api_type == COMPUTER_USE), None)
 
 
-def wire_tools(conversation: Conversation, config: GeminiConfig) -> Wire:
-    """Make the fields ``tools`` and ``toolConfig``; none where there is nothing to say."""
-    functions = [{"functionDeclarations": [_declaration(tool) for tool in conversation.tools]}]
+def wire_functions(tools: Sequence[Tool]) -> list[Wire]:
+    """Make the tool that function tools are for the API; none where there is no function."""
+    return [{"functionDeclarations": [_declaration(tool) for tool in tools]}] if tools else []
+
+
+def wire_tools(conversation: Conversation, config: GeminiConfig, functions: Sequence[Wire]) -> Wire:
+    """Make the fields ``tools`` and ``toolConfig``; none where there is nothing to say.
+
+    Args:
+        conversation: What is offered beside functions.
+        config: The agent's settings.
+        functions: The functions, as `wire_functions` makes them.
+    """
     native: list[Wire] = [_native(form, config) for form in conversation.native]
     hosted: list[Wire] = [{_camel(name): {}} for name in _hosted(conversation, config)]
-    fields: Wire = {"tools": [*(functions if conversation.tools else ()), *native, *hosted]}
+    fields: Wire = {"tools": [*functions, *native, *hosted]}
     if not fields["tools"]:
         return {}
     choices: Wire = {}
-    if config.tool_mode and conversation.tools:
+    if config.tool_mode and functions:
         choices["functionCallingConfig"] = {"mode": config.tool_mode.upper()}
     runs_elsewhere = hosted or any(form.hosted for form in conversation.native)
-    if (
-        conversation.tools and runs_elsewhere and not config.is_on_vertex
-    ):  # the API demands it, and Vertex AI has no such field
+    if functions and runs_elsewhere and not config.is_on_vertex:  # the API demands it, and Vertex AI has no such field
         choices["includeServerSideToolInvocations"] = True
     return {**fields, "toolConfig": choices} if choices else fields
 
