@@ -127,7 +127,7 @@ def _capability(target: Target) -> str | None:
     """Give what shows a server that the harness asks: the option ``harness``, or a new secret for a new process."""
     given = target.options.get("harness")
     if given is not None:
-        return expand(given)
+        return expand(given, "harness")
     return None if target.kind == "url" else secrets.token_urlsafe(24)
 
 

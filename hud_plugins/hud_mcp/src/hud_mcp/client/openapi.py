@@ -148,7 +148,7 @@ class OpenAPISession(Session):
         """
         value, place = self._target.value, ""
         if isinstance(value, str) and value.startswith(("http://", "https://")):
-            place = value = expand(value)
+            place = value = expand(value, "openapi")
             async with self._client("", verify=self._context) as client:
                 document = await fetch_document(self._target.name, value, client)
         else:
@@ -158,7 +158,7 @@ class OpenAPISession(Session):
     def _base_url(self, document: Mapping[str, Any], place: str) -> str:
         given = self._target.options.get("base_url")
         servers = document.get("servers") or ([{"url": "/"}] if place else [])
-        url = expand(given) if given else urljoin(place, _server_url(servers[0])) if servers else ""
+        url = expand(given, "base_url") if given else urljoin(place, _server_url(servers[0])) if servers else ""
         if not url.startswith(("http://", "https://")):
             msg = f"connection {self._target.name!r}: the OpenAPI document does not say where its server is; "
             raise ConfigError(msg + "give base_url")

@@ -281,7 +281,7 @@ class StdioOpener(PeerOpener):
             raise ConfigError(msg)
         self._program = target.shown
         self._shown = " ".join([target.shown, *map(str, args)])
-        self._command = [target.value, *(expand(str(arg)) for arg in args)]
+        self._command = [target.value, *(expand(str(arg), f"args[{place}]") for place, arg in enumerate(args))]
         self._cwd = target.options.get("cwd")
         self._env = env
 
@@ -289,7 +289,7 @@ class StdioOpener(PeerOpener):
         from hud_mcp.client.process import ProcessPeer
 
         env, self._env = self._env, {}  # the harness's capability is in it, and nobody needs it again
-        return ProcessPeer(self._command, env=env, cwd=self._cwd and expand(str(self._cwd)))
+        return ProcessPeer(self._command, env=env, cwd=self._cwd and expand(str(self._cwd), "cwd"))
 
     def failure(self, link: Link, error: Exception | None) -> HudError:
         """Say what failed; a command that is not there will not be there the next time."""

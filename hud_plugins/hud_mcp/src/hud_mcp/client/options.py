@@ -74,7 +74,7 @@ def read_target(ref: EnvRef) -> Target:
     return Target(
         name=ref.name,
         kind=kind,
-        value=expand(options[kind]) if kind in ("url", "command") else options[kind],
+        value=expand(options[kind], kind) if kind in ("url", "command") else options[kind],
         shown=options[kind] if kind in ("url", "command") else "",
         options=options,
         connect_timeout=_seconds(ref.name, options, "connect_timeout", 60.0 if slow else 10.0),
@@ -102,7 +102,7 @@ def headers_of(target: Target) -> dict[str, str]:
     """
     headers = _texts(target, "headers")
     token = target.options.get("token")
-    return {**headers, "Authorization": f"Bearer {expand(str(token))}"} if token else headers
+    return {**headers, "Authorization": f"Bearer {expand(str(token), 'token')}"} if token else headers
 
 
 def environment_of(target: Target) -> dict[str, str]:
@@ -119,11 +119,15 @@ def _texts(target: Target, option: str) -> dict[str, str]:
     if not isinstance(given, dict) or not all(isinstance(item, str) for pair in given.items() for item in pair):
         msg = f"connection {target.name!r}: {option} must be a dict of text"
         raise ConfigError(msg)
-    return {name: expand(value) for name, value in given.items()}
+    return {name: expand(value, f"{option}.{name}") for name, value in given.items()}
 
 
-def expand(text: Any) -> str:  # noqa: ANN401  the value of an option, which is checked here
+def expand(text: Any, part: str) -> str:  # noqa: ANN401  the value of an option, which is checked here
     """Replace ``${VAR}`` and ``${VAR:default}``; at the moment of use, so that what is stored is the template.
+
+    Args:
+        text: The template.
+        part: The option that it is, or is part of, for the message.
 
     Raises:
         ConfigError: It is no text, or a variable is not set and has no default.
@@ -131,4 +135,4 @@ def expand(text: Any) -> str:  # noqa: ANN401  the value of an option, which is 
     if not isinstance(text, str):
         msg = f"a connection's url and command must be text, got {text!r}"
         raise ConfigError(msg)
-    return templates.expand(text, "the connection")
+    return templates.expand(text, f"the connection's {part}")
