@@ -84,8 +84,9 @@ def test_anything_else_is_no_task(value: object) -> None:
         as_task(value)
 
 
-def test_all_settings_of_a_row_travel() -> None:
-    row = {"scenario": "s", "args": {}, "agent_config": {"append_setup_output": True, "initial_screenshot": True}}
+@pytest.mark.parametrize("said", [True, False])
+def test_all_settings_of_a_row_travel(*, said: bool) -> None:
+    row = {"scenario": "s", "args": {}, "agent_config": {"append_setup_output": said, "initial_screenshot": said}}
     assert dump_task(load_task(row)) == row
     assert "append_setup_output" not in str(dump_task(Task(agent_config={"max_steps": 3})))  # type: ignore[arg-type]
 

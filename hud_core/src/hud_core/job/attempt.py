@@ -305,7 +305,7 @@ def _configured(prompt: Prompt, config: TaskAgentConfig) -> Prompt:
         prompt = attrs.evolve(prompt.showing(prompt.setup_output), setup_output=())
     if config.system_prompt or config.initial_screenshot:
         system = config.system_prompt or prompt.system
-        prompt = attrs.evolve(prompt, system=system, initial_screenshot=config.initial_screenshot)
+        prompt = attrs.evolve(prompt, system=system, initial_screenshot=bool(config.initial_screenshot))
     return prompt
 
 

@@ -59,9 +59,9 @@ class TaskAgentConfig:
     """`fnmatch` patterns; tools that match one are hidden from the agent."""
     max_steps: int | None = None
     """Model turns at the most; the job's own limit holds where it is smaller."""
-    append_setup_output: bool = False
+    append_setup_output: bool | None = None
     """Whether the prompt goes on with what the tools gave that the scenario called before it."""
-    initial_screenshot: bool = False
+    initial_screenshot: bool | None = None
     """Whether the model sees the screen before its first turn; the environment needs a computer tool."""
 
 
