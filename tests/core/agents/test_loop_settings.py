@@ -80,6 +80,22 @@ async def test_a_task_may_ask_for_the_first_screenshot() -> None:
     assert PIXEL in agent.asked[0].turns[0].content  # type: ignore[union-attr]
 
 
+async def test_a_browser_that_says_that_it_takes_screenshots_is_enough() -> None:
+    def playwright(action: str, url: str = "") -> list[ImageContent]:
+        """Operate a browser.
+
+        Args:
+            action: What to do: navigate, screenshot, click.
+            url: Where to.
+        """
+        assert (action, url) == ("screenshot", "")
+        return [PIXEL]
+
+    agent = Model(ModelTurn(text="a pixel"), initial_screenshot=True)
+    await agent.run(PROMPT, toolbox(finish, playwright), max_steps=1)
+    assert agent.asked[0].turns[0].content[-1] == PIXEL  # type: ignore[union-attr]
+
+
 async def test_a_first_screenshot_without_a_computer_is_an_error_that_names_the_tools() -> None:
     agent = Model(ModelTurn(text="?"), initial_screenshot=True)
     with pytest.raises(AgentError, match="needs a computer tool, and there is none; tools: finish"):

@@ -299,24 +299,30 @@ class _Caller:
 
 
 async def screenshot(tools: Sequence[Tool], toolbox: Toolbox) -> tuple[Content, ...]:
-    """Take a picture of the screen with the toolbox's computer tool.
+    """Take a picture of the screen with the toolbox's computer tool, or else one that says that it takes them.
 
     Raises:
         AgentError: There is none, or it fails.
     """
-    tool = next((tool for tool in tools if is_computer(tool)), None)
+    browsers = (tool for tool in tools if LOOKS[0] in str(_action(tool)[1]))
+    tool = next(filter(is_computer, tools), None) or next(browsers, None)
     if tool is None:
         known = ", ".join(tool.name for tool in tools) or "none"
         raise AgentError(f"initial_screenshot needs a computer tool, and there is none; tools: {known}")
-    properties = tool.input_schema.get("properties", {})
-    key = "action" if "action" in properties or "type" not in properties else "type"
-    schema = properties.get(key)
+    key, schema = _action(tool)
     actions = (schema.get("enum") if isinstance(schema, dict) else None) or LOOKS
     look = next((action for action in LOOKS if action in actions), LOOKS[0])
     result = await toolbox.call_tool(ToolCall(tool.name, {key: look}))
     if result.is_error:
         raise AgentError(f"initial_screenshot: tool {tool.name!r} gave no screenshot: {result.text}")
     return result.content
+
+
+def _action(tool: Tool) -> tuple[str, Any]:
+    """Give the argument that tells a tool what to do: its name, and its schema."""
+    properties = tool.input_schema.get("properties", {})
+    key = "action" if "action" in properties or "type" not in properties else "type"
+    return key, properties.get(key)
 
 
 def _ended(turn: ModelTurn) -> StopReason:
