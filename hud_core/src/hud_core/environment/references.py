@@ -79,9 +79,23 @@ def _server(name: str, server: object) -> dict[str, Any]:
         if not isinstance(value, _KINDS[key]):
             msg = f"MCP server {name!r}: {key!r} is of the wrong type, {type(value).__name__}"
             raise DefinitionError(msg)
+    if wrong := _wrong(options):
+        raise DefinitionError(f"MCP server {name!r}: {wrong}")
     if token := server.get("auth"):
         options["headers"] = {**_bearer(name, token), **options.get("headers", {})}
     return options
+
+
+def _wrong(options: Mapping[str, Any]) -> str:
+    """Say what is wrong inside of options that are of the right types; a template may become anything."""
+    url = options.get("url", "$")
+    if "$" not in url and not url.startswith(("http://", "https://")):
+        return f"'url' must begin with http:// or https://, got {url!r}"
+    for key in ("headers", "env"):
+        for name, value in options.get(key, {}).items():
+            if not isinstance(value, str):
+                return f"{key!r} must map names to text, got {type(value).__name__} for {name!r}"
+    return ""
 
 
 def _given(value: Any) -> Any:  # noqa: ANN401  an option's value

@@ -161,7 +161,7 @@ def test_the_value_of_a_secret_variable_is_never_saved_nor_told(hub, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("OTHER_TOKEN=planted-in-a-file\n")
     monkeypatch.setenv("SERVICE_API_KEY", "planted-1234567890")
-    bad = {**ROWS[0], "mcp_config": {"a": {"url": "u", "headers": {"X": "Bearer planted-1234567890"}}}}
+    bad = {**ROWS[0], "mcp_config": {"a": {"url": "http://u", "headers": {"X": "Bearer planted-1234567890"}}}}
     worse = {**ROWS[1], "prompt": "log in with planted-in-a-file"}
     with pytest.raises(TaskDataError) as info:
         save_tasks([bad, worse], "alice/tasks")
@@ -174,14 +174,14 @@ def test_the_value_of_a_secret_variable_is_never_saved_nor_told(hub, monkeypatch
 
 
 def test_credentials_that_stand_in_a_row_are_warned_of():
-    row = {**ROWS[0], "mcp_config": {"a": {"url": "u", "headers": {"Authorization": "Bearer abc"}}}}
+    row = {**ROWS[0], "mcp_config": {"a": {"url": "http://u", "headers": {"Authorization": "Bearer abc"}}}}
     with pytest.warns(UserWarning, match=r"tasks\[0\]\.mcp_config\.a\.headers\.Authorization: credentials stand there"):
         save_tasks([row], "alice/tasks")
 
 
 def test_every_mistake_is_named_and_nothing_is_saved(hub):
     rows = [
-        {"id": "a", "prompt": "p", "mcp_config": {"s": {"url": "u"}}, "metadata": {"x": float("inf")}},
+        {"id": "a", "prompt": "p", "mcp_config": {"s": {"url": "http://u"}}, "metadata": {"x": float("inf")}},
         {"prompt": "p"},
         {"slug": "s", "scenario": "x"},
         {"slug": "s", "scenario": "y"},
