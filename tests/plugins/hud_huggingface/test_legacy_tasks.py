@@ -89,6 +89,26 @@ def test_settings_may_be_an_object() -> None:
     assert task.model_dump()["agent_config"] == {"system_prompt": "Be kind.", "allowed_tools": ["a"]}
 
 
+@pytest.mark.parametrize("said", [{"append_setup_output": False, "initial_screenshot": False}, {}])
+def test_an_object_s_options_are_those_that_it_was_given(said: dict[str, bool]) -> None:
+    task = legacy(agent_config=BaseAgentConfig(system_prompt="Be kind.", **said))
+    assert task == legacy(agent_config={"system_prompt": "Be kind.", **said})
+    assert task.agent_config is not None
+    assert task.agent_config.append_setup_output == (not said)
+
+
+def test_servers_may_follow_later() -> None:
+    task = legacy(mcp_config={...}, id="a")
+    assert repr(task)
+    for use in (lambda: task.mcp_config, task.to_task):
+        with pytest.raises(ConfigError, match=r"^task 'a': mcp_config=\{\.\.\.\} stands for your servers; assign them"):
+            use()
+    with pytest.raises(TaskDataError, match="maps names to servers"):
+        read_legacy_task(task.model_dump())
+    task.mcp_config = SERVER
+    assert task == legacy(id="a")
+
+
 def test_servers_and_metadata_may_be_json_text() -> None:
     task = legacy(mcp_config=json.dumps(SERVER), metadata='{"difficulty": 3}')
     assert task.mcp_config == SERVER
@@ -150,10 +170,18 @@ def test_the_reference_s_helpers_are_there() -> None:
         ({"mcp_config": {}}, "an MCP configuration maps names to servers, got dict without any @ rows[7].mcp_config"),
         ({"mcp_config": {"a": {"command": "x", "args": "y"}}}, "server 'a': 'args' is of the wrong type, str @"),
         ({"mcp_config": {"a": {"url": "x", "headers": 3}}}, "server 'a': 'headers' is of the wrong type, int @"),
-        ({"mcp_config": {...}}, "{...} stands for your servers: "),
         ({"mcp_config": {"a": {}}}, "MCP server 'a' must have either a 'command' or a 'url' @ rows[7].mcp_config"),
         ({"mcp_config": {"a": {"command": "x", "url": "y"}}}, "must have either a 'command' or a 'url'"),
         ({"mcp_config": {"a": {"url": 3}}}, "MCP server 'a': 'url' is of the wrong type, int @ rows[7].mcp_config"),
+        (
+            {"mcp_config": {"a": {"url": "x"}}},
+            "server 'a': 'url' must begin with http:// or https://, got 'x' @ rows[7]",
+        ),
+        ({"mcp_config": {"a": {"command": "x", "env": {"A": 1}}}}, "'env' must map names to text, got int for 'A' @"),
+        (
+            {"mcp_config": {"a": {"url": "$X", "headers": {"A": [1]}}}},
+            "'headers' must map names to text, got list for 'A'",
+        ),
         ({"mcp_config": "{"}, "Invalid JSON string: "),
         ({"setup_tool": 3}, "it must be a tool call such as {'name': 'setup', 'arguments': {}}, got int"),
         ({"setup_tool": {"name": ""}}, "it names no tool @ rows[7].setup_tool"),
@@ -163,6 +191,9 @@ def test_the_reference_s_helpers_are_there() -> None:
         ),
         ({"setup_tool": {"name": "x", "argments": {}}}, "it has an unknown key 'argments'; did you mean 'arguments'?"),
         ({"evaluate_tool": [{"name": "x"}, 3]}, "item 1 must be a tool call"),
+        ({"evaluate_tool": [{"name": "x"}, "{"]}, "item 1: Invalid JSON string: "),
+        ({"evaluate_tool": {"name": "x", "arguments": "{"}}, "it: arguments: Invalid JSON string: "),
+        ({"agent_tools": "x"}, "Invalid JSON string: "),
         ({"evaluate_tool": {"a": 1, "b": 2}}, "it must be {'name': ..., 'arguments': {...}} or {tool: {...}}"),
         ({"agent_config": {"sytem_prompt": "x"}}, "unknown option; did you mean 'system_prompt'?"),
         ({"agent_config": {"allowed_tools": "x"}}, "input should be a valid list @ rows[7].agent_config.allowed_tools"),
@@ -350,10 +381,11 @@ JSON = st.recursive(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(JSON)
 def test_any_row_with_any_templates_means_the_same_after_a_round_trip(value: Any) -> None:
-    task = legacy(mcp_config={"a": {"command": "x", "args": [value], "env": {"v": value}}}, metadata={"m": value})
+    servers = {"a": {"command": "x", "args": [value], "env": {"v": f"${{A:{value}}}"}}}
+    task = legacy(mcp_config=servers, metadata={"m": value})
     again = read_legacy_task(json.loads(task.model_dump_json()))
     assert again == task
-    assert again.template == task.template == {"a": {"command": "x", "args": [value], "env": {"v": value}}}
+    assert again.template == task.template == servers
     assert dump_task(load_task(dump_task(task.to_task()))) == dump_task(task.to_task())
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hud_core import Task
+from hud_core import EnvRef, Task
 from hud_core.errors import ConfigError, TaskDataError
-from hud_huggingface import LegacyTask, iter_tasks, load_tasks
+from hud_huggingface import LegacyTask, LegacyTaskWarning, iter_tasks, load_tasks
 from hud_huggingface.loading import PROBLEMS_SHOWN
 from hud_huggingface.parquet import write_rows
 
@@ -155,6 +155,18 @@ def test_a_new_row_with_a_field_of_old_ones_is_told_so():
         load_tasks([{**V5, "prompt": "p"}])
 
 
+def test_a_new_row_s_environment_may_be_called_so():
+    rows = [{"environment": "letters", "scenario": "count"}] * 2
+    with pytest.warns(LegacyTaskWarning) as said:
+        tasks = load_tasks(rows)
+    assert [str(one.message) for one in said] == ["'environment' is 'env' (2 rows)"]
+    assert [task.env for task in tasks] == [EnvRef("letters")] * 2
+    with pytest.raises(TaskDataError, match="unknown field 'environment'"):
+        load_tasks([{"environment": "letters", "env": "letters", "scenario": "count"}])
+    with pytest.raises(TaskDataError, match=r"tasks\[0\]\.env"):
+        load_tasks([{"environment": 5, "scenario": "count"}])
+
+
 @quiet
 @pytest.mark.parametrize("text", ["5", '"x"', "null", "[[1]]"])
 def test_a_row_that_is_no_object_is_named(text):
@@ -223,7 +235,7 @@ def test_files_of_real_projects_load_and_come_back_out_of_every_form(tmp_path):
     old = 0
     for path in sorted(LEGACY.iterdir()):
         rows = load_tasks(path, raw=True)
-        if wrong := [row for row in rows if "environment" in row or list(row) == ["id"]]:
+        if wrong := [row for row in rows if list(row) == ["id"]]:
             with pytest.raises(TaskDataError) as info:
                 load_tasks(path)
             assert len(info.value.problems) == len(wrong)

@@ -183,8 +183,8 @@ def _build(*values: Any) -> Task:
     return task
 
 
-def env_name(row: TaskRow) -> str | None:
-    """Name the environment of a row: its ``env``, or else the first half of a scenario like ``my-env:count``."""
+def env_name(row: TaskRow | Task) -> str | None:
+    """Name the environment of a row or task: its ``env``, or the first half of a scenario like ``my-env:count``."""
     if row.env is None:
         return (row.scenario or "").rpartition(":")[0] or None
     return row.env if isinstance(row.env, str) else row.env.name
@@ -240,8 +240,8 @@ def _config(row: AgentConfigRow) -> TaskAgentConfig:
         allowed_tools=row.allowed_tools,
         disallowed_tools=row.disallowed_tools,
         max_steps=row.max_steps,
-        append_setup_output=row.append_setup_output or False,
-        initial_screenshot=row.initial_screenshot or False,
+        append_setup_output=row.append_setup_output,
+        initial_screenshot=row.initial_screenshot,
     )
 
 
@@ -295,8 +295,7 @@ def _call_data(call: ToolCall) -> dict[str, Any]:
 
 
 def _config_data(config: TaskAgentConfig) -> dict[str, Any]:
-    fields = {name: getattr(config, name) for name in AgentConfigRow.__struct_fields__}
-    return _given(**{name: value for name, value in fields.items() if value is not False})  # their default
+    return _given(**{name: getattr(config, name) for name in AgentConfigRow.__struct_fields__})
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -57,16 +57,15 @@ def call(value: Any, what: str = "it") -> ToolCall:  # noqa: ANN401  as above
     ``{"setup": {"navigate": {...}}}`` is the call of a dispatcher: ``setup(name="navigate", arguments={...})``.
 
     Raises:
-        ConfigError: It is text and no JSON.
         ValueError: It is none of them.
     """
     if type(value) is not dict:  # as nearly all are; asking for a Mapping takes ten times as long
-        value = from_json(value)
+        value = _part(value, what)
         if isinstance(value, ToolCall):
             return value
         if not isinstance(value, Mapping):
             value = _attributes(value, what)
-    name, arguments = value.get("name"), from_json(value.get("arguments"))
+    name, arguments = value.get("name"), _part(value.get("arguments"), f"{what}: arguments")
     if type(name) is not str or not (arguments is None or isinstance(arguments, dict)):
         return _shorthand(value, what)
     if not _CALL.issuperset(value):
@@ -77,6 +76,14 @@ def call(value: Any, what: str = "it") -> ToolCall:  # noqa: ANN401  as above
         msg = f"{what} names no tool"
         raise ValueError(msg)
     return ToolCall(name, dict(arguments or {}), str(value.get("id") or ""), value.get("annotation"))
+
+
+def _part(value: Any, what: str) -> Any:  # noqa: ANN401  as above
+    """Read JSON text inside of a field, whose name pydantic adds to a ValueError."""
+    try:
+        return from_json(value)
+    except ConfigError as error:
+        raise ValueError(f"{what}: {error}") from None
 
 
 def _attributes(value: object, what: str) -> Mapping[str, Any]:
@@ -129,14 +136,15 @@ def as_list(value: ToolCall | list[ToolCall] | None) -> list[ToolCall]:
 def servers(value: Any) -> Any:  # noqa: ANN401  as above
     """Read ``mcp_config``: servers by name, each with a command or a url, with or without ``mcpServers`` around them.
 
+    ``{...}``, as examples write it, is none yet.
+
     Raises:
         ConfigError: It is text and no JSON.
         ValueError: It names no server, or one that is neither a command nor a url.
     """
     value = from_json(value)
     if value == {...}:
-        msg = "{...} stands for your servers: {'name': {'command': ..., 'args': [...]}} or {'name': {'url': ...}}"
-        raise ValueError(msg)
+        return {}
     if not isinstance(value, dict):
         msg = f"must map names to servers, got {'nothing' if value is None else type(value).__name__}"
         raise ValueError(msg)  # noqa: TRY004  as above

@@ -26,7 +26,7 @@ from hud_core.model.task import EnvRef, Task, TaskAgentConfig
 from hud_core.model.tools import ToolCall
 from hud_huggingface import forms
 from hud_huggingface.resolving import resolved
-from hud_huggingface.straightening import straightened
+from hud_huggingface.straightening import SETTINGS, straightened
 
 __all__ = [
     "LegacyAgentConfig", "LegacyTask", "LegacyTaskWarning", "build_env_from_v4", "is_v4_format", "read_legacy_task",
@@ -40,6 +40,10 @@ SCENARIO = "legacy"
 DEPRECATED = (
     "LegacyTask is deprecated: declare an Environment with a scenario and make tasks of it, env('scenario', **args); "
     "`hud convert tasks.json -o tasks.py` writes that for whole files, and task.to_task() gives one such task"
+)
+NO_SERVERS = (
+    "mcp_config={...} stands for your servers; assign them before it runs: "
+    "task.mcp_config = {'name': {'command': ..., 'args': [...]}} or {'name': {'url': ...}}"
 )
 _QUIET: Mapping[str, bool] = {"quiet": True}
 
@@ -129,8 +133,7 @@ class LegacyTask(BaseModel):
         def __getattribute__(self, name: str) -> Any:  # noqa: ANN401  attributes of any type
             # The field holds the template, for pydantic reads fields past this method: to dump, to show, to compare.
             if name == "mcp_config":
-                fields = super().__getattribute__("__dict__")
-                return resolved(fields["mcp_config"], f"task {fields.get('id') or fields.get('prompt', '')[:40]!r}")
+                return resolved(self.template, _named(self.__dict__))
             return super().__getattribute__(name)
 
     def __eq__(self, other: object) -> bool:
@@ -151,8 +154,14 @@ class LegacyTask(BaseModel):
 
     @property
     def template(self) -> dict[str, Any]:
-        """The servers as they were written, ``${VAR}`` and all."""
+        """The servers as they were written, ``${VAR}`` and all.
+
+        Raises:
+            ConfigError: They were written as ``{...}``, and none were assigned since.
+        """
         servers: dict[str, Any] = self.__dict__["mcp_config"]
+        if not servers:
+            raise ConfigError(f"{_named(self.__dict__)}: {NO_SERVERS}")
         return servers
 
     def to_task(self) -> Task:
@@ -178,6 +187,10 @@ class LegacyTask(BaseModel):
         )
 
 
+def _named(fields: Mapping[str, Any]) -> str:
+    return f"task {fields.get('id') or fields.get('prompt', '')[:40]!r}"
+
+
 def _task_config(config: LegacyAgentConfig, setup: list[ToolCall], evaluate: list[ToolCall]) -> TaskAgentConfig:
     """Give the settings as tasks have them. What sets up and scores is the harness's, so the agent does not see it.
 
@@ -190,8 +203,8 @@ def _task_config(config: LegacyAgentConfig, setup: list[ToolCall], evaluate: lis
         allowed_tools=config.allowed_tools,
         disallowed_tools=[*(config.disallowed_tools or ()), *own] or None,
         max_steps=config.max_steps,
-        append_setup_output=config.append_setup_output,
-        initial_screenshot=config.initial_screenshot is True,
+        append_setup_output=config.append_setup_output or None,
+        initial_screenshot=config.initial_screenshot or None,
     )
 
 
@@ -252,10 +265,13 @@ def read_legacy_task(row: object, where: str = "task") -> LegacyTask:
         raise TaskDataError([_problem(problem, where) for problem in error.errors(include_url=False)]) from None
 
 
+_TEXTS = ("id", "prompt", "system_prompt")
+
+
 def _misread(row: object) -> str:
     """Name the field of a row that is text and no JSON."""
     for name, value in row.items() if isinstance(row, Mapping) else ():
-        if name not in ("id", "prompt") and name in LegacyTask.model_fields:
+        if name not in _TEXTS and (name in LegacyTask.model_fields or name in SETTINGS):
             try:
                 forms.from_json(value)
             except ConfigError:
@@ -270,7 +286,7 @@ def _problem(problem: Mapping[str, Any], where: str) -> str:
         text = text.removeprefix("Value error, ")
     elif problem["type"] == "extra_forbidden":
         known = LegacyAgentConfig.model_fields
-        text = f"unknown option{closest(str(problem['loc'][-1]), known)}; there are {', '.join(known)}"
+        text = f"unknown option{closest(str(problem['loc'][-1]), known) or '; there are ' + ', '.join(known)}"
     else:
         text = f"{text[:1].lower()}{text[1:]}"
     return f"{text} @ {where}{place}"

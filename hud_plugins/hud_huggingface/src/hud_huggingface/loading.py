@@ -15,6 +15,7 @@ from hud_huggingface.columns import decoded, is_legacy
 from hud_huggingface.files import Row, rows_of
 from hud_huggingface.legacy import DEPRECATED, LegacyTask, LegacyTaskWarning, read_legacy_task
 from hud_huggingface.places import files_of, with_parts
+from hud_huggingface.straightening import straight_new
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -212,7 +213,7 @@ class RowReader:
         where = f"tasks[{number}]"
         data = decoded(row, where)
         try:
-            return self._legacy(data, where) if is_legacy(data) else self._reader.task(read_row(data, where))
+            return self._legacy(data, where) if is_legacy(data) else self._new(data, where)
         except TaskDataError as error:
             raise TaskDataError([f"{problem} ({row.place})" for problem in error.problems]) from None
 
@@ -220,6 +221,12 @@ class RowReader:
         task = read_legacy_task(data, where)
         self._has_legacy = True
         self._corrections.update(task.corrections)
+        return task
+
+    def _new(self, data: Mapping[str, Any], where: str) -> Task:
+        row, corrections = straight_new(data)
+        task = self._reader.task(read_row(row, where))
+        self._corrections.update(corrections)
         return task
 
     def corrections(self) -> Sequence[str]:

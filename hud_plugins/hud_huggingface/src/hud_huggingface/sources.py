@@ -12,6 +12,7 @@ import anyio.to_thread
 from hud_core.errors import ConfigError
 from hud_core.interfaces import TaskSource
 from hud_core.log import logger
+from hud_core.model.codec import load_task
 from hud_huggingface.formats import COMPRESSED, format_of
 from hud_huggingface.refs import hub_ref, is_url, split_off
 
@@ -61,19 +62,25 @@ class DatasetSource(TaskSource):
         return str(await anyio.to_thread.run_sync(pinned, on_hub, abandon_on_cancel=True))
 
     def read_row(self, row: Mapping[str, Any], where: str) -> Task | None:
-        """Make a task of a LegacyTask's row; what was corrected in rows is said once."""
+        """Make a task of a LegacyTask's row, or of one to correct; what was corrected in rows is said once."""
         from hud_huggingface.columns import is_legacy
+        from hud_huggingface.straightening import straight_new
 
-        if not is_legacy(row):
-            return None
-        from hud_huggingface.legacy import read_legacy_task
+        if is_legacy(row):
+            from hud_huggingface.legacy import read_legacy_task
 
-        task = read_legacy_task(row, where)
-        for text in task.corrections:
+            legacy = read_legacy_task(row, where)
+            task, corrections = legacy.to_task(), legacy.corrections
+        else:
+            straight, corrections = straight_new(row)
+            if not corrections:
+                return None
+            task = load_task(straight, where)
+        for text in corrections:
             if text not in self._said:
                 self._said.add(text)
                 logger().warning(f"{text} (first @ {where})")
-        return task.to_task()
+        return task
 
     async def load(self, ref: str) -> AsyncIterator[Task]:
         """Get the files and check them, then give their tasks.

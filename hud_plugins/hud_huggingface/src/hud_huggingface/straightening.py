@@ -9,7 +9,7 @@ from typing import Any
 from hud_core.errors import closest
 from hud_huggingface import forms
 
-_SETTINGS = {
+SETTINGS = {
     "system_prompt": "system_prompt",
     "agent_tools": "allowed_tools",
     "allowed_tools": "allowed_tools",
@@ -50,12 +50,20 @@ def straightened(row: Mapping[str, Any], fields: AbstractSet[str]) -> tuple[dict
     return straight, tuple(said)
 
 
+def straight_new(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Give a row of the new form with its environment in ``env``, and what was corrected."""
+    if "environment" not in row or "env" in row:
+        return row, ()
+    straight = {"env" if name == "environment" else name: value for name, value in row.items()}
+    return straight, ("'environment' is 'env'",)
+
+
 def _stray(row: dict[str, Any], name: str, fields: AbstractSet[str], said: list[str]) -> None:
     """Deal with a field that is not documented."""
-    if name not in _SETTINGS:
+    if name not in SETTINGS:
         said.append(f"unknown field {name!r} is kept and has no effect{closest(name, fields)}")
         return
-    value, option = row.pop(name), _SETTINGS[name]
+    value, option = row.pop(name), SETTINGS[name]
     config = forms.settings(row.get("agent_config"))
     if value is None or value == "":
         return

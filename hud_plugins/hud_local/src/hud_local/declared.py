@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hud_core.environment.environment import normalise
 from hud_core.model.codec import EnvRow, env_name
+from hud_core.model.task import EnvRef
 from hud_local.modules import project_root
 from hud_local.python import environments_of
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from hud_core.environment.environment import Environment
     from hud_core.model.codec import TaskRow
+    from hud_core.model.task import Task
 
 
 class Declared:
@@ -31,11 +33,9 @@ class Declared:
         self._files = files
         self._found: dict[tuple[str | None, str | None], Environment | None] = {}
 
-    def find(self, row: TaskRow) -> Environment | None:
+    def find(self, row: TaskRow | Task) -> Environment | None:
         """Find a row's environment: by name, or for a row without one the only environment that has its scenario."""
-        if type(row.env) is EnvRow and (row.env.backend is not None or row.env.options):
-            return None
-        if not self._environments:
+        if _is_more_than_a_name(row.env) or not self._environments:
             return None
         name = env_name(row)
         key = (name, None if name is not None else row.scenario)
@@ -57,3 +57,9 @@ class Declared:
         for file in [*usual, *map(Path, self._files)]:
             found |= environments_of(file)
         return found
+
+
+def _is_more_than_a_name(env: object) -> bool:
+    if isinstance(env, EnvRow | EnvRef):
+        return env.backend is not None or bool(env.options)
+    return env is not None and not isinstance(env, str)

@@ -60,10 +60,7 @@ class RowSource(TaskSource):
         reader = TaskReader()
         for piece in pieces_of(path):
             for row in _rows(piece, foreign):
-                if isinstance(row, Task):
-                    yield row
-                    continue
-                task = reader.task(row)
+                task = row if isinstance(row, Task) else reader.task(row)
                 if (environment := declared.find(row)) is not None:
                     task.env = environment
                 yield task

@@ -81,9 +81,12 @@ def test_a_split_of_a_dataset_runs_and_a_later_commit_changes_nothing_for_its_re
 
 def test_old_and_new_rows_of_one_file_run(hud):
     Path("env.py").write_text(ENVIRONMENT)
-    Path("tasks.json").write_text(json.dumps([new_row("new"), row("old"), {**row("later"), "id": 7}]))
+    named = {"environment" if key == "env" else key: value for key, value in new_row("named").items()}
+    rows = [new_row("new"), row("old"), {**row("later"), "id": 7}, named, {**named, "slug": "b"}]
+    Path("tasks.json").write_text(json.dumps(rows))
     done = hud("eval", "tasks.json", "oracle", "--all", "--json")
-    assert result(done) == {"new": 1.0, "old": 1.0, "7": 1.0}
+    assert result(done) == {"new": 1.0, "old": 1.0, "7": 1.0, "named": 1.0, "b": 1.0}
+    assert done.stderr.count("'environment' is 'env' (first @ tasks[3])") == 1
     assert done.stderr.count("'id' is text, and was written as a number") == 1
 
 
