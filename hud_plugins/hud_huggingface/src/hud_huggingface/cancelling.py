@@ -53,7 +53,12 @@ async def cancel_all_jobs(*, kernel: Kernel | None = None) -> dict[str, Any]:
     }
 
 
-def _executor(kernel: Kernel | None) -> Executor:
+def with_platform(kernel: Kernel | None) -> Kernel:
+    """Give a kernel that has a remote platform.
+
+    Raises:
+        ConfigError: None is configured.
+    """
     kernel = kernel or Kernel()
     if PLATFORM not in kernel.executors:
         msg = (
@@ -61,7 +66,11 @@ def _executor(kernel: Kernel | None) -> Executor:
             "a job of this machine is stopped with Ctrl-C where it runs"
         )
         raise ConfigError(msg)
-    return kernel.executors.create(PLATFORM)
+    return kernel
+
+
+def _executor(kernel: Kernel | None) -> Executor:
+    return with_platform(kernel).executors.create(PLATFORM)
 
 
 def _id(value: object, name: str) -> str:

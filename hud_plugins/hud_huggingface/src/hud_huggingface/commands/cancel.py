@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from hud_core.errors import ConfigError
-from hud_huggingface.cancelling import cancel_all_jobs, cancel_job, cancel_task
+from hud_huggingface.cancelling import cancel_all_jobs, cancel_job, cancel_task, with_platform
 
 if TYPE_CHECKING:
     import argparse
@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = [arguments.job, arguments.named, arguments.task, arguments.all]
     if sum(bool(value) for value in given) != 1:
         raise ConfigError("say what to stop: --job JOB, --task JOB TASK or --all")
+    with_platform(arguments.kernel)  # nobody is asked about what cannot be
     job = arguments.job or arguments.named
     if arguments.all and not _is_sure(arguments, "stop ALL of your jobs?", default=False):
         return 0
