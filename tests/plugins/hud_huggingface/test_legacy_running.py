@@ -138,7 +138,16 @@ async def test_a_server_at_an_address_is_used_with_its_headers(
         ({"evaluate_tool": {"valuate": {}}}, Cause.GRADER, "no tool 'valuate'; did you mean 'evaluate'?"),
         ({"prompt": " "}, Cause.SETUP, "empty prompt"),
         ({"mcp_config": {"a": {"command": "no-such-command"}}}, Cause.BACKEND, "cannot start 'no-such-command'"),
-        ({"mcp_config": {"a": {"command": "x", "args": ["${THE_KEY}"]}}}, Cause.BACKEND, "variable THE_KEY; set it"),
+        (
+            {"mcp_config": {"a": {"command": "x", "args": ["-i", "${THE_KEY}"]}}},
+            Cause.BACKEND,
+            "the connection's args[1] needs the environment variable THE_KEY; set it",
+        ),
+        (
+            {"mcp_config": {"a": {"url": "http://x", "headers": {"X": "${THE_KEY}"}}}},
+            Cause.BACKEND,
+            "the connection's headers.X needs the environment variable THE_KEY; set it",
+        ),
     ],
 )
 async def test_what_fails_is_invalid_and_says_why(
@@ -340,6 +349,13 @@ async def test_one_task_is_named_as_told(task: Make) -> None:
     assert manifest["name"] == "a name"
     assert manifest["metadata"] == {"why": "test", "job_id": "job-1", "task_id": "task-1", "group_id": "group-1"}
     assert trace.messages
+
+
+async def test_what_cannot_be_asked_for_is_told(task: Make) -> None:
+    with pytest.raises(ConfigError, match="group_size must be at least 1, got 0"):
+        await run_tasks([task()], "oracle", group_size=0)
+    with pytest.raises(ConfigError, match="an agent must be the name of one"):
+        await run_tasks([task()], None)
 
 
 @pytest.mark.parametrize("tasks", [[], (), "no-such-file.json"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from hud_core.metering.budget import Budget
 from hud_core.settings import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from hud_core.interfaces import ResultSink
     from hud_core.job.directory import Finished, RunDirectory
@@ -102,7 +103,7 @@ async def run(
     kernel = kernel or Kernel()
     spec = JobSpec(
         tasks=tasks,
-        agents=(agent,) if isinstance(agent, str | Agent) else tuple(agent),
+        agents=(agent,) if isinstance(agent, str | Agent) or not isinstance(agent, Iterable) else tuple(agent),
         name=name,
         group=group,
         variants=variants or {},

@@ -114,6 +114,8 @@ async def run_tasks(
         ConfigError: There are no tasks, or something that was asked for cannot be.
         TaskDataError: A row has mistakes; all of them are named.
     """
+    if group_size < 1:
+        raise ConfigError(f"group_size must be at least 1, got {group_size}")
     kernel = options.pop("kernel", None) or Kernel()
     plain = await _all(tasks, kernel)
     told = {"agent_params": mask(agent_params or {}), "agent_type": _name(agent_type)}
@@ -160,7 +162,7 @@ def _read(tasks: Sequence[object]) -> list[Task]:
 
 
 def _name(agent: str | Agent) -> str:
-    return str(agent) if isinstance(agent, str) else agent.name or type(agent).__name__
+    return str(agent) if isinstance(agent, str) else getattr(agent, "name", None) or type(agent).__name__
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
