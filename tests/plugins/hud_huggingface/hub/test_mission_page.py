@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -25,26 +26,30 @@ from hud_core.errors import ConfigError
 from hud_core.hookspecs import hookimpl
 from hud_core.job.plan import JobSpec
 from hud_core.providers import Provider
-from hud_huggingface import running
+from hud_huggingface import load_tasks, run_single_task, run_tasks
 from hud_huggingface.cancelling import cancel_all_jobs, cancel_job, cancel_task
 from hud_huggingface.commands import cancel
 from hud_huggingface.legacy import LegacyTask, read_legacy_task
 
 Make = Callable[..., Any]
-PAGE = Path(__file__).with_name("documented.md").read_text("utf-8")
-BLOCKS = dict(re.findall(r"^## (.*?)\n+```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+PAGE = Path(__file__).with_name("documented.txt").read_text("utf-8")
+MISSION = Path(__file__).parents[5] / "shared" / "mission" / "legacytask-and-datasets.txt"
+BLOCKS = dict(re.findall(r"^## (.*?)\n+```(?:python|bash)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+TOKEN = "hf_local_0123456789"
 OLD = "ignore:LegacyTask is deprecated:DeprecationWarning"
 pytestmark = [
     pytest.mark.filterwarnings(OLD),
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # huggingface_hub's own uploads
     # The SDK's client leaves event streams over HTTP to the garbage collector; trio tells.
     pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
 ]
 
 
-async def block(name: str, **names: Any) -> dict[str, Any]:
+async def block(name: str, scope: dict[str, Any] | None = None, **names: Any) -> dict[str, Any]:
     """Run a block of the page, which may await, with these names; give the names that it leaves."""
     code = compile(BLOCKS[name], f"<{name}>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    scope = {"__name__": "page", **names}
+    scope = {"__name__": "page"} if scope is None else scope
+    scope |= names
     result = eval(code, scope)
     if inspect.isawaitable(result):
         await result
@@ -55,7 +60,7 @@ def stub_messages() -> ModuleType:
     """The endpoint of the tests of hud-anthropic: test folders are not packages, so it is loaded by its path."""
     name = "stub_messages"
     if name not in sys.modules:
-        path = Path(__file__).parents[1] / "hud_anthropic" / f"{name}.py"
+        path = Path(__file__).parents[2] / "hud_anthropic" / f"{name}.py"
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None
@@ -81,7 +86,51 @@ def counting(request: Any) -> Any:
 
 
 def test_the_page_is_complete() -> None:
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 10
+
+
+@pytest.mark.skipif(not MISSION.is_file(), reason=f"{os.path.relpath(MISSION)} is not there")
+@pytest.mark.parametrize("name", BLOCKS)
+def test_each_block_is_word_for_word_that_of_the_page(name: str) -> None:
+    assert f"\n{BLOCKS[name]}" in MISSION.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("function", "required", "defaults"),
+    [
+        (
+            run_single_task,
+            ["task", "agent_type"],
+            {
+                "agent_params": None, "max_steps": 10, "job_id": None, "task_id": None, "group_id": None,
+                "trace_name": None, "metadata": None,
+            },
+        ),
+        (
+            run_tasks,
+            ["tasks", "agent_type"],
+            {
+                "agent_params": None, "name": "Evaluation", "max_concurrent": 30, "metadata": None, "max_steps": 10,
+                "group_size": 1, "remote": False,
+            },
+        ),
+        (
+            LegacyTask,
+            ["prompt", "mcp_config"],
+            {"id": None, "setup_tool": None, "evaluate_tool": None, "agent_config": None},
+        ),
+    ],
+)  # fmt: skip
+def test_the_tables_of_the_page(function: Any, required: list[str], defaults: dict[str, Any]) -> None:
+    found = {
+        name: one.default
+        for name, one in inspect.signature(function).parameters.items()
+        if one.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+    assert [name for name, default in found.items() if default is inspect.Parameter.empty] == required
+    assert {name: found[name] for name in defaults} == defaults
+    if function is LegacyTask:
+        assert LegacyTask(prompt="Go.", mcp_config={"a": {"url": "http://x/mcp"}}).metadata == {}
 
 
 async def test_environment_variable_substitution(monkeypatch: pytest.MonkeyPatch, counter_url: str) -> None:
@@ -90,21 +139,30 @@ async def test_environment_variable_substitution(monkeypatch: pytest.MonkeyPatch
     task = (await block("Environment Variable Substitution", LegacyTask=LegacyTask))["task"]
     headers = {"Authorization": "Bearer the-key", "Mcp-Image": "hudpython/hud-browser:latest"}
     assert task.mcp_config == {"browser": {"url": counter_url, "headers": headers}}
+    with stub_messages().StubMessages(stub_messages().fail(404)) as server:  # which keeps the headers that came
+        monkeypatch.setenv("HUD_MCP_URL", f"{server.url}/mcp")
+        await run_single_task(task, "oracle", retries=None)
+    sent = server.requests[0].headers
+    assert (sent["authorization"], sent["mcp-image"]) == ("Bearer the-key", "hudpython/hud-browser:latest")
     monkeypatch.delenv("HUD_MCP_URL")
     assert task.mcp_config["browser"]["url"] == "https://mcp.hud.ai/v3/mcp"
     dumped = task.model_dump()
     assert dumped["mcp_config"]["browser"]["headers"]["Authorization"] == "Bearer ${HUD_API_KEY}"
 
 
-async def test_the_import_and_the_agent_config_block() -> None:
-    assert (await block("LegacyTask Class"))["LegacyTask"] is LegacyTask
-    with pytest.raises(ValueError, match=r"\{\.\.\.\} stands for your servers"):  # as the page has it, cut short
-        await block("Agent Config Options", LegacyTask=LegacyTask)
-    whole = BLOCKS["Agent Config Options"].replace("{...}", '{"a": {"url": "http://x/mcp"}}')
-    scope: dict[str, Any] = {"LegacyTask": LegacyTask}
-    exec(whole, scope)
-    assert scope["task"].agent_config.system_prompt == "Be careful with form fields"
-    assert scope["task"].to_task().agent_config.allowed_tools == ["computer", "search"]
+async def test_the_agent_config_block_takes_effect(task: Make, counter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = (await block("Agent Config Options", **(await block("LegacyTask Class"))))["task"]
+    for use in (lambda: made.mcp_config, made.to_task):  # as the page has it, cut short
+        with pytest.raises(ConfigError, match=r"'Complete the form': mcp_config=\{\.\.\.\} stands for your servers"):
+            use()
+    made.mcp_config, made.evaluate_tool = counter, task().evaluate_tool
+    with claude(monkeypatch, lambda request: stub_messages().say("done")) as server:
+        params = {"checkpoint_name": "claude-sonnet-4-5", "system_prompt": "You fill in forms."}
+        trace = await run_single_task(made, AgentType.CLAUDE, params)
+    assert trace.reward == 0.0, trace.info
+    assert [tool["name"] for tool in server.bodies[0]["tools"]] == ["computer"]
+    system = "".join(part["text"] for part in server.bodies[0]["system"])
+    assert system == "You fill in forms.\n\nBe careful with form fields"
 
 
 async def test_run_single_task(task: Make, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -117,57 +175,85 @@ async def test_run_single_task(task: Make, monkeypatch: pytest.MonkeyPatch, caps
     assert result.trace
 
 
-async def test_run_tasks_and_the_examples(task: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def jsonl(rows: list[dict[str, Any]]) -> str:
+    return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
+async def test_run_tasks_and_the_examples(
+    hub: Any, platform: type[Remote], row: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = {"evaluate_tool": {"anything": {"text": '{"score": 1}'}}}  # the counter is everybody's
-    tasks = [task(id=name, prompt=f"Count to 3 and {name}.", **one) for name in ("Login", "leave")]
+    rows = [row(id=name, prompt=f"Count to 3 and {name}.", **one) for name in ("Login", "leave")]
+    hub.put("hud-evals/SheetBench-50", {"train.jsonl": jsonl(rows)})
+    tasks = load_tasks("hud-evals/SheetBench-50")
     with claude(monkeypatch, counting):
         assert [t.reward for t in (await block("run_tasks", tasks=tasks))["results"]] == [1.0, 1.0]
-        monkeypatch.setattr(running, "Kernel", lambda: Kernel(plugins=[Platform()]))
-        loading = {"hud-evals/SheetBench-50": tasks}.__getitem__
-        names = {"AgentType": AgentType, "run_tasks": running.run_tasks, "load_tasks": loading}
+        names = {"AgentType": AgentType, "run_tasks": run_tasks, "load_tasks": load_tasks}
         scope = await block("run_tasks examples", tasks=tasks[:1], **names)
     assert [trace.task for trace in scope["results"]] == ["Login"]
     assert scope["stats"][0]["rewards"] == [1.0, 1.0, 1.0]
+    (job,) = platform.jobs.values()
+    assert [one.id for one in job.tasks] == ["Login"]  # type: ignore[union-attr]
 
 
 @pytest.mark.slow
-async def test_the_blocks_run_on_servers_that_are_not_ours(
-    npm: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_the_page_from_top_to_bottom(
+    hub: Any, platform: type[Remote], npm: Any, row: Make, counter_url: str,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any,
+) -> None:  # fmt: skip
+    """Run all blocks in their order, as one program, on this project's server and two that are not ours."""
     folder = tmp_path / "files"
     folder.mkdir()
     commands = {
         "files": [*npm("server-filesystem/dist/index.js"), str(folder)],
         "everything": [*npm("server-everything/dist/index.js"), "stdio"],
     }
-
-    def row(name: str) -> dict[str, Any]:
-        path = str(folder / f"{name}.json")
-        return {
-            "id": name,
-            "prompt": f"Write the sum of 2 and 3 into {path}.",
-            "mcp_config": {server: {"command": words[0], "args": words[1:]} for server, words in commands.items()},
-            "setup_tool": {"write_file": {"path": path, "content": "{}"}},
-            "evaluate_tool": {"name": "read_text_file", "arguments": {"path": path}},
-            "agent_config": {"allowed_tools": ["get-sum", "write_file"], "append_setup_output": False},
-        }
+    path = folder / "sum.json"
+    others = {
+        "id": "others",
+        "prompt": f"Login, and write the sum of 2 and 3 into {path}.",
+        "mcp_config": {server: {"command": words[0], "args": words[1:]} for server, words in commands.items()},
+        "setup_tool": {"write_file": {"path": str(path), "content": '{"grade": 0.5}'}},
+        "evaluate_tool": {"name": "read_text_file", "arguments": {"path": str(path)}},
+        "agent_config": {"allowed_tools": ["get-sum", "write_file"], "append_setup_output": False},
+    }
+    one = {"evaluate_tool": {"anything": {"text": '{"score": 1}'}}}  # the counter is everybody's
+    rows = [row(id="ours", **one), others]
+    hub.put("hud-evals/SheetBench-50", {"train.jsonl": jsonl(rows)})
+    for name, value in {"HF_TOKEN": TOKEN, "HUD_MCP_URL": counter_url, "HUD_API_KEY": "sk-planted-0123"}.items():
+        monkeypatch.setenv(name, value)
 
     def decide(request: Any) -> Any:
         stub, messages = stub_messages(), request.body["messages"]
+        asked = messages[0]["content"][0]["text"]
+        if "Count" in asked:
+            return counting(request)
+        if "sum" not in asked or len(messages) > 3:
+            return stub.say("done")
         assert [tool["name"] for tool in request.body["tools"]] == ["write_file", "get-sum"]
-        path = re.findall(r"into (\S+)\.$", messages[0]["content"][-1]["text"])[0]
         if len(messages) == 1:
             return stub.call(("get-sum", {"a": 2, "b": 3}))
-        if len(messages) == 3:
-            assert "5" in json.dumps(messages[-1])
-            return stub.call(("write_file", {"path": path, "content": '{"grade": 0.5}'}))
-        return stub.say("done")
+        assert "5" in json.dumps(messages[-1])
+        return stub.call(("write_file", {"path": str(path), "content": '{"grade": 0.5}'}))
 
+    tasks = load_tasks("hud-evals/SheetBench-50")
+    scope: dict[str, Any] = {"__name__": "page", "load_tasks": load_tasks, "job_id": "j", "task_id": "t"}
+    seen: dict[str, dict[str, Any]] = {}
     with claude(monkeypatch, decide):
-        result = (await block("run_single_task", task=read_legacy_task(row("one"))))["result"]
-        assert (result.reward, result.content) == (0.5, "done"), result.info
-        results = (await block("run_tasks", tasks=[read_legacy_task(row("two")), row("three")]))["results"]
-        assert [trace.reward for trace in results] == [0.5, 0.5]
+        for name, code in BLOCKS.items():
+            if name != "Commands":
+                is_remote = "remote=True" in code  # which a server that is a command of this machine cannot be
+                seen[name] = dict(await block(name, scope, tasks=tasks[:1] if is_remote else tasks))
+        assert capsys.readouterr().out == "Reward: None\n"  # the page's task has no evaluate_tool
+        again = (await block("run_single_task", task=tasks[1]))["result"]
+    assert (again.reward, again.content) == (0.5, "done"), again.info
+    assert seen["run_single_task"]["result"].info["error"] == "the task has no evaluate_tool, so nothing scores it"
+    assert [trace.reward for trace in seen["run_tasks"]["results"]] == [1.0, 0.5]
+    assert [(trace.task, trace.reward) for trace in seen["run_tasks examples"]["results"]] == [("others", 0.5)]
+    assert [one["rewards"] for one in seen["run_tasks examples"]["stats"]] == [[1.0] * 3]
+    assert [[task.id for task in job.tasks] for job in platform.jobs.values()] == [["ours"]] * 2  # type: ignore[union-attr]
+    assert platform.cancelled == [("j", None), ("j", "t"), (None, None)]
+    assert load_tasks("alice/my-tasks") == tasks
 
 
 # --- a platform that is not there -------------------------------------------------------------------------------------
@@ -241,26 +327,24 @@ async def test_what_cancelling_gives(platform: type[Remote]) -> None:
             await call()
 
 
-async def test_the_dicts_that_are_saved_keep_their_templates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("A_KEY", "planted")
-    saved: dict[str, Any] = {}
+async def test_the_dicts_that_are_saved_keep_their_templates(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("A_KEY", "planted-0123456789")
     row = {"prompt": "Go.", "mcp_config": {"web": {"url": "http://x/mcp", "headers": {"K": "${A_KEY}"}}}}
-    module = importlib.import_module("hud_huggingface")
-    monkeypatch.setattr(module, "save_tasks", lambda **options: saved.update(options), raising=False)
     task = read_legacy_task(row)
-    assert task.mcp_config["web"]["headers"]["K"] == "planted"
+    assert task.mcp_config["web"]["headers"]["K"] == "planted-0123456789"
     await block("Saving Tasks", tasks=[task])
-    assert saved["repo_id"] == "my-tasks"
-    assert "planted" not in json.dumps(saved["tasks"])
-    assert read_legacy_task(saved["tasks"][0]) == task
+    assert not hub.repos["alice/my-tasks"].private
+    assert not [path for path, data in hub.files("alice/my-tasks").items() if b"planted" in data]
+    assert load_tasks("alice/my-tasks") == [task]
 
 
 def test_the_commands_of_the_page(capsys: Any) -> None:
-    commands = re.findall(r"^hud cancel .*$", PAGE, re.MULTILINE)
+    commands = BLOCKS["Commands"].splitlines()
     assert len(commands) == 3
     for command in commands:
         words = command.replace("<job_id>", "j").replace("<task_id>", "t").split()[1:]
-        assert main([*words, "--yes"]) == 2
+        assert main(words) == 2
         assert "no remote platform is configured" in capsys.readouterr().err
 
 
