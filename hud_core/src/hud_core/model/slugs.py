@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmap import mmap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,13 +13,14 @@ _MASK = (1 << _HASH_BITS) - 1
 
 
 class SlugFilter:
-    """Finds slugs that may have come before, in 16 MB however many there are: a Bloom filter with two hashes.
+    """Finds slugs that may have come before, in 16 MB at the most: a Bloom filter with two hashes.
 
     Of a million different slugs it suspects fewer than a hundred; whoever asks looks at `suspects` again.
     """
 
     def __init__(self) -> None:
-        self._seen = bytearray(1 << _HASH_BITS >> 3)
+        # A map of memory takes what is written to, and none of it stays with the process's heap.
+        self._seen = mmap(-1, 1 << _HASH_BITS >> 3)
         self.suspects: set[str] = set()
 
     def add(self, slugs: Iterable[str | None]) -> None:

@@ -20,17 +20,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    from pyarrow import parquet
 
 BATCH_ROWS = 500
-GROUP_ROWS = 10_000
+GROUP_ROWS = 1_000
 """Rows of a row group, which a reader may need in memory as a whole."""
 _BUFFER_BYTES = 1 << 18
 _MARK = b"hud"
 """The key of a file's metadata that says how its columns hold the fields of rows."""
 _INDEX = re.compile(r"__index_level_\d+__")
 """Columns in which pandas keeps the numbers of rows; no field of them."""
-_BATCHES_KEPT = 100
-"""Batches after which memory that Arrow does not use is given back."""
 
 
 def read_rows(path: Path, name: str) -> Iterator[Row]:
@@ -40,24 +39,37 @@ def read_rows(path: Path, name: str) -> Iterator[Row]:
         TaskDataError: It is no Parquet file, it is damaged, or a column holds what has no JSON form.
     """
     import pyarrow as pa
-    from pyarrow import parquet
 
     number = 0
     try:
-        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        with _opened(path) as file:
             read = _reader(file.schema_arrow, name)
-            for count, batch in enumerate(file.iter_batches(BATCH_ROWS, use_threads=False)):
+            for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                 for piece in [batch] if batch.nbytes <= LONGEST_ROW else map(batch.slice, range(len(batch)), repeat(1)):
                     yield from _rows(piece, read, name, number)
                     number += len(piece)
-                if count % _BATCHES_KEPT == _BATCHES_KEPT - 1:
-                    pa.default_memory_pool().release_unused()
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         where = f", after row {number - 1}" if number else ""
         what = "the Parquet file is damaged" if number else "no Parquet file, or one that is damaged or cut off"
         raise TaskDataError([f"{what}: {_first_line(error)} @ {name}{where}"]) from error
+
+
+def _opened(path: Path) -> parquet.ParquetFile:
+    """Open a file, to be read with the allocator of the system: that of Arrow holds 20 MB for a reader that needs five.
+
+    A reader keeps the allocator that is the default when it is made; nothing else is made here meanwhile.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        return parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+    finally:
+        pa.set_memory_pool(usual)
 
 
 def _rows(piece: pa.RecordBatch, read: Callable[[dict[str, Any], str], Row], name: str, first: int) -> Iterator[Row]:
