@@ -79,11 +79,43 @@ async def test_a_line_that_is_not_json_does_not_hide_the_others(write: Write) ->
     path = write("tasks.jsonl", '{"slug": "a"\n{"slug": 1}\n[{"slug": "b"}, {"slug": 2}, 3]\n[1, \n')
     lines = await problems(path)
     assert [line.partition(" @ ")[2].partition(" (")[0] for line in lines] == [
-        "tasks[0]", "tasks[1].slug", "tasks[3].slug", "tasks[4]", "tasks[5]",
+        "tasks[0]", "tasks[1].slug", "tasks[3].slug", "tasks[4]", "tasks[5]", "tasks[6]",
     ]  # fmt: skip
     assert lines[0].startswith("not JSON: ")
-    assert lines[4].startswith("not JSON: ")
-    assert lines[4].endswith(f"({path}:4)")
+    assert lines[5].startswith("not JSON: ")
+    assert lines[5].endswith(f"({path}:4)")
+
+
+GOOD = '[ {"slug": "a"} ,\n{"slug": "b"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        (f'{GOOD}, {{"slu', 2),
+        (f"{GOOD},", 2),
+        (GOOD, 2),
+        (f"{GOOD},]", 2),
+        (f'{GOOD} {{"slug": "c"}}]', 2),
+        (f"{GOOD}] more", 2),
+        (f'{GOOD}, {{"slug": NaN}}, {{"slug": "d"}}]', 2),
+        ("[", 0),
+        ('[{"slug": "a"}, ' + "[" * 100_000, 1),
+    ],
+)
+async def test_the_row_where_a_list_is_damaged_is_named(write: Write, text: str, row: int) -> None:
+    (line,) = await problems(write("tasks.json", text))
+    assert line.startswith("not JSON: ")
+    assert f" @ tasks[{row}] (" in line
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+async def test_another_encoding_is_told_once(write: Write, suffix: str, encoding: str) -> None:
+    path = write(f"tasks.{suffix}", "")
+    Path(path).write_bytes('{"slug": "größe"}\n'.encode(encoding))
+    (line,) = await problems(path)
+    assert line.startswith("not UTF-8 text; save it as UTF-8 @ ")
 
 
 async def test_very_many_mistakes_are_counted(write: Write) -> None:

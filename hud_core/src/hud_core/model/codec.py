@@ -252,8 +252,11 @@ def _explain(data: object, where: str, error: msgspec.ValidationError) -> TaskDa
 
 
 def _not_json(error: Exception, where: str) -> TaskDataError:
+    if isinstance(error, UnicodeDecodeError):
+        return TaskDataError([f"not UTF-8 text; save it as UTF-8 @ {where}"])
     text = str(error).removeprefix("JSON is malformed: ")
-    return TaskDataError([f"not JSON: {text[:1].lower()}{text[1:]} @ {where}"])
+    why = "nested too deeply" if isinstance(error, RecursionError) else f"{text[:1].lower()}{text[1:]}"
+    return TaskDataError([f"not JSON: {why} @ {where}"])
 
 
 # --- dumping ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from json import JSONDecoder
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -21,6 +23,7 @@ PIECE_BYTES = 1 << 16
 LONGEST_LINE = 64 << 20
 """Bytes of a line; a longer one is a mistake, and reading it would fill the memory."""
 _NEWLINE = b"\n"
+_COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Json = bytes | msgspec.Raw
@@ -70,11 +73,11 @@ def pieces_of(path: Path) -> Iterator[Piece]:
     """Give a JSON file as one piece, and a JSONL file piece by piece.
 
     Raises:
-        TaskDataError: A line is longer than any row is.
+        TaskDataError: A line is longer than any row is, or the file is in another encoding.
     """
     name = shown(path)
     if path.suffix != ".jsonl":
-        yield Piece(path.read_bytes().removeprefix(_BYTE_ORDER_MARK), name, None)
+        yield Piece(_begun(path.read_bytes(), name), name, None)
         return
     line = 1
     with path.open("rb") as file:
@@ -82,16 +85,44 @@ def pieces_of(path: Path) -> Iterator[Piece]:
             if len(text) >= LONGEST_LINE and not text.endswith(b"\n"):
                 where = f"{name}:{line + text.count(_NEWLINE)}"
                 raise TaskDataError([f"a line longer than {LONGEST_LINE >> 20} MB @ {where}"])
-            yield Piece(text.removeprefix(_BYTE_ORDER_MARK) if line == 1 else text, name, line)
+            yield Piece(_begun(text, name) if line == 1 else text, name, line)
             line += text.count(b"\n")
 
 
+def _begun(text: bytes, name: str) -> bytes:
+    """Take off the mark with which editors begin a file."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in text[:4]:  # UTF-16 or UTF-32, with a mark or without
+        raise TaskDataError([f"not UTF-8 text; save it as UTF-8 @ {name}"])
+    return text.removeprefix(_BYTE_ORDER_MARK)
+
+
 def _split(line: bytes) -> Iterable[Json]:
-    """Split a list into its items, without reading them. What cannot be split is one row, which says why it is none."""
+    """Split a list into its items, without reading them. From what cannot be split on it is one row, which says why."""
     text = line.strip()
     if not text.startswith(b"["):
         return [text] if text else []
     try:
         return msgspec.json.decode(text, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError):
-        return [text]
+        return _before_damage(text) if len(text) <= LONGEST_LINE else [text]
+
+
+def _before_damage(text: bytes) -> list[Json]:
+    """Give the items of a list that is damaged or cut off up to the damage, and what follows as another one."""
+    source = text.decode(errors="surrogateescape")
+    decoder = JSONDecoder()
+    rows: list[str] = []
+    at = len(source) - len(source[1:].lstrip())
+    while True:
+        try:
+            _, end = decoder.raw_decode(source, at)
+        except (ValueError, RecursionError):
+            rows.append(source[at:])
+            break
+        rows.append(source[at:end])
+        after = _COMMA.match(source, end)
+        if after is None:
+            rows += [source[end:]] if source[end:].strip() != "]" else []
+            break
+        at = after.end()
+    return [row.encode(errors="surrogateescape") for row in rows]
