@@ -86,6 +86,7 @@ def test_a_folder_follows_its_card():
         ("gone.json", {}, "no such file: gone.json"),
         ("gone", {}, "no such file or dataset: 'gone' (datasets on the Hub are named org/name)"),
         ("hf://datasets/name", {}, "hf://datasets/name names no dataset; one on the Hub is hf://datasets/org/name"),
+        ("org/name", {"split": "train[:10]"}, "org/name:train[:10]: a split is named as a whole; take of its rows"),
         ("notes.txt", {}, "notes.txt is no file of rows: its name must end in .json"),
         ("empty.json", {}, "there are no rows in empty.json"),
         ("empty.jsonl", {}, "there are no rows in empty.jsonl"),

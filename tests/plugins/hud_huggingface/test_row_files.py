@@ -287,13 +287,23 @@ def test_a_row_without_an_end_never_fills_the_memory(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_value_without_an_end_never_fills_the_memory(tmp_path):
-    path = tmp_path / "long.json"
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [("long.json", b'[{"id": "a', "long.json, row 0"), ("long.csv", b"id\na\n", "long.csv:3")],
+)
+def test_a_value_without_an_end_never_fills_the_memory(tmp_path, name, text, place):
+    path = tmp_path / name
     with path.open("wb") as file:
-        file.write(b'[{"id": "a')
+        file.write(text)
         file.truncate(1 << 30)
-    (problem,) = problems_of(path)
-    assert "@ long.json, row 0" in problem
+    tracemalloc.start()
+    try:
+        (problem,) = problems_of(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert problem.endswith(f"@ {place}")
+    assert peak < 6 * LONGEST_ROW
 
 
 @pytest.mark.slow

@@ -235,7 +235,7 @@ def _table(file: BinaryIO, name: str) -> Iterator[Row]:
     number = 0
     try:
         with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, delimiter=separator, strict=True)
+            reader = csv.reader(_lines(text, name), delimiter=separator, strict=True)
             header = next(reader, [])
             _check_header(header, name)
             for cells in filter(None, reader):
@@ -245,6 +245,15 @@ def _table(file: BinaryIO, name: str) -> Iterator[Row]:
         raise TaskDataError([f"{_NOT_UTF_8} @ {name}, row {number}"]) from error
     except csv.Error as error:
         raise TaskDataError([f"not a table: {_csv_error(error)} @ {name}, row {number}"]) from error
+
+
+def _lines(text: TextIO, name: str) -> Iterator[str]:
+    number = 0
+    while line := text.readline(LONGEST_ROW):
+        number += 1
+        if len(line) == LONGEST_ROW and not line.endswith(("\n", "\r")):
+            raise TaskDataError([f"a line {_TOO_LONG} @ {name}:{number}"])
+        yield line
 
 
 def _check_header(header: list[str], name: str) -> None:

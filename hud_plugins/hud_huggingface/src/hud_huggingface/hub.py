@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hud_core.errors import ConfigError, HudError
+from hud_core.templates import expand
 from hud_huggingface.formats import FORMATS, format_of
 from hud_huggingface.layout import CONVERTED, card_of, choose, converted_splits, splits_of
+from hud_huggingface.refs import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from huggingface_hub import HfApi
 
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 DATASET = "dataset"
 _CARD = "README.md"
+_TALKATIVE = ("httpx2", "huggingface_hub.file_download", "huggingface_hub.utils._http")
+"""Loggers whose lines hold whole addresses; those of large files are signed."""
 
 
 class HubError(HudError, ConnectionError):
@@ -104,7 +110,7 @@ def _converted(ref: HubRef, names: list[str]) -> tuple[HubRef, Splits]:
     try:
         at = pinned(ref._replace(revision=CONVERTED))
     except ConfigError as error:
-        if isinstance(error.__cause__, RevisionNotFoundError):
+        if isinstance(error.__context__, RevisionNotFoundError):
             raise problem from None
         raise
     splits = converted_splits(_names(at))
@@ -157,6 +163,15 @@ def _bar(*, is_shown: bool) -> type[Any]:
     return Bar
 
 
+def upload_bars() -> AbstractContextManager[object]:
+    """Keep the progress of an upload, for which no class of bars can be given, to people."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    is_asked_for = constants.HF_HUB_DISABLE_PROGRESS_BARS is False  # said by that variable; None says nothing
+    return nullcontext() if is_asked_for or sys.stderr.isatty() else disable_progress_bars()
+
+
 def _literally(name: str) -> str:
     """Write a name as a pattern that only it matches."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
@@ -166,20 +181,22 @@ def _literally(name: str) -> str:
 
 
 def download(url: str, folder: Path) -> Part:
-    """Download a file of rows into a folder. No token is sent.
+    """Download a file of rows into a folder. No token is sent. Variables such as ``${VAR}`` are replaced.
 
     Raises:
-        ConfigError: The address does not end as a file of rows does, or the server does not give the file.
+        ConfigError: The address does not end as a file of rows does, the server does not give the file, or a variable
+            is missing.
         HubError: The server cannot be reached, or fails.
     """
     from urllib.parse import unquote, urlsplit
 
     from huggingface_hub.file_download import http_get
 
+    shown = public(url)
+    url = expand(url, shown)
     name = unquote(urlsplit(url).path).rpartition("/")[2]
     if format_of(name) is None:
-        raise ConfigError(f"{url} does not end as a file of rows does ({', '.join(FORMATS)})")
-    shown = url.partition("?")[0]  # what stands behind may be a signature
+        raise ConfigError(f"{shown} does not end as a file of rows does ({', '.join(FORMATS)})")
     path = folder / "rows"
     with explained(shown, None), path.open("wb") as file:
         http_get(
@@ -197,14 +214,21 @@ def download(url: str, folder: Path) -> Part:
 
 @contextmanager
 def explained(what: str, revision: str | None) -> Iterator[None]:
-    """Turn what the Hub's client raises into one message that names the fix."""
+    """Turn what the Hub's client raises into one message that names the fix, and show no address as a whole."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_shortened)  # the same one again changes nothing
     try:
         yield
     except Exception as error:  # what is not the client's is raised as it is
         told = _told(error, what, revision)
         if told is None:
             raise
-        raise told from error
+        raise told from None  # what the client says names addresses
+
+
+def _shortened(record: logging.LogRecord) -> bool:
+    record.msg, record.args = public(record.getMessage()), ()
+    return True
 
 
 def _told(error: Exception, what: str, revision: str | None) -> HudError | None:
@@ -225,7 +249,7 @@ def _told(error: Exception, what: str, revision: str | None) -> HudError | None:
         # The base of whatever the client's HTTP library raises; which library it is differs.
         (errors.HfHubHTTPError.__mro__[1], lambda: _unreachable(what, error)),
         # A part of an upload failed; why is behind it.
-        (RuntimeError, lambda: HubError(f"{what}: {error} {error.__cause__ or ''}".rstrip())),
+        (RuntimeError, lambda: HubError(public(f"{what}: {error} {error.__cause__ or ''}".rstrip()))),
         (JSONDecodeError, lambda: HubError(f"{what}: {page} is not of a Hub; look at HF_ENDPOINT")),
         ((errors.HFValidationError, errors.LocalTokenNotFoundError), lambda: ConfigError(f"{what}: {error}")),
         (OSError, lambda: _incomplete(what, error)),
@@ -237,7 +261,8 @@ def _incomplete(what: str, error: Exception) -> HudError | None:
     """Tell a download that was cut off from what is wrong on this machine, such as a full disk."""
     if getattr(error, "errno", None) is not None:
         return None
-    return HubError(f"{what}: the download failed: {str(error).splitlines()[0]}")
+    why = str(error).splitlines()[0].partition(" (")[0]  # the end of a signed address may stand in brackets
+    return HubError(f"{what}: the download failed: {public(why)}")
 
 
 def _not_found(what: str) -> ConfigError:
@@ -261,7 +286,7 @@ def _unreachable(what: str, error: Exception) -> HudError:
     causes = [error]
     while inner := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(inner)  # type: ignore[arg-type]  # what a library raises is no BaseException that ends the process
-    why = str(causes[-1]) or type(causes[-1]).__name__
+    why = public(str(causes[-1])) or type(causes[-1]).__name__
     return HubError(f"{what} cannot be read: the server cannot be reached ({why})")
 
 

@@ -15,6 +15,7 @@ from hud_huggingface.columns import decoded, is_legacy
 from hud_huggingface.files import Row, rows_of
 from hud_huggingface.legacy import DEPRECATED, LegacyTask, LegacyTaskWarning, read_legacy_task
 from hud_huggingface.places import files_of, with_parts
+from hud_huggingface.refs import public
 from hud_huggingface.straightening import straight_new
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _all_read(rows: Iterable[Row], reader: RowReader, ref: str | None) -> list[L
 
 def _some(found: list[T], ref: str | None) -> list[T]:
     if not found and ref is not None:
-        raise ConfigError(f"there are no rows in {ref}")
+        raise ConfigError(f"there are no rows in {public(ref)}")
     return found
 
 

@@ -12,7 +12,7 @@ from hud_core.errors import ConfigError
 from hud_huggingface.formats import FORMATS, format_of
 from hud_huggingface.hub import Part, download, parts_of
 from hud_huggingface.layout import card_of, choose, splits_of
-from hud_huggingface.refs import HubRef, hub_ref, is_url, split_off
+from hud_huggingface.refs import HubRef, hub_ref, is_url, public, split_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,8 @@ def local_files(ref: str) -> list[Part]:
 def _missing(ref: str) -> str:
     if "://" in ref:
         return f"{ref} names no dataset; one on the Hub is hf://datasets/org/name, with @revision and :split behind"
+    if ref.endswith("]"):  # `datasets` cuts splits, as in train[:10]
+        return f"{ref}: a split is named as a whole; take of its rows what you want, as in load_tasks(...)[:10]"
     if "/" in ref or format_of(ref):
         return f"no such file: {ref}"
     return f"no such file or dataset: {ref!r} (datasets on the Hub are named org/name)"
@@ -91,12 +93,12 @@ def with_parts(ref: str, *, revision: str | None, config: str | None, split: str
     if found is not None:
         return str(_extended(found, {"revision": revision, "config": config, "split": split}))
     if revision is not None:
-        raise ConfigError(f"{ref} has no revisions; only datasets on the Hub have")
+        raise ConfigError(f"{public(ref)} has no revisions; only datasets on the Hub have")
     if split is None and config is None:
         return ref
     path, own = split_off(ref)
     if own or not Path(path).expanduser().is_dir():
-        raise ConfigError(f"{ref} has no splits to choose from; datasets on the Hub and folders have")
+        raise ConfigError(f"{public(ref)} has no splits to choose from; datasets on the Hub and folders have")
     return f"{path}:{config}/{split or 'train'}" if config else f"{path}:{split}"
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from hud_core.settings import is_secret
 from hud_huggingface.formats import COMPRESSED, FORMATS
 
 _REPO = re.compile(
@@ -15,6 +16,8 @@ _REPO = re.compile(
 )
 _PREFIX = re.compile(r"(?:hf://datasets/|https://(?:huggingface\.co|hf\.co)/datasets/)(?=[\w.-]+/)")
 _PAGE = re.compile(r"(?P<repo>[^/]+/[^/@:]+)/(?:tree|viewer)/(?P<rest>[^:]+)(?P<split>:.*)?")
+_ADDRESS = re.compile(r"(https?://)(?:[^\s/?#@]*@)?([^\s?#'\"]*)(?:[?#][^\s'\"]*)?")
+_SIGNATURE = re.compile(r"(^|[_-])sig(nature)?$", re.IGNORECASE)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NOT_REPOS = {".py", ".toml", ".yaml", ".yml", ".txt", ".md", *FORMATS, *COMPRESSED}
 """How names of files end: what ends so and is not there is a file that is missing, no dataset."""
@@ -58,6 +61,23 @@ def hub_ref(ref: str) -> HubRef | None:
 def is_url(ref: str) -> bool:
     """Whether it is an address to download a file from."""
     return ref.startswith(("https://", "http://")) and hub_ref(ref) is None
+
+
+def public(text: str) -> str:
+    """Leave out what may be secret in the addresses of a text: user, password, query."""
+    return _ADDRESS.sub(r"\1\2", text)
+
+
+def secret_in(url: str) -> str | None:
+    """Name what is secret in an address and stands there as it is, not as ``${VAR}``."""
+    from urllib.parse import parse_qsl, urlsplit
+
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    if at and "$" not in user:
+        return "user and password"
+    named = (name for name, value in parse_qsl(parts.query) if "$" not in value)
+    return next((name for name in named if is_secret(name) or _SIGNATURE.search(name)), None)
 
 
 def split_off(ref: str) -> tuple[str, str | None]:

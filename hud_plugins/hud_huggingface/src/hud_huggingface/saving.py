@@ -12,7 +12,7 @@ from hud_core.errors import ConfigError, TaskDataError
 from hud_huggingface.card import updated_card
 from hud_huggingface.columns import not_json
 from hud_huggingface.files import Row
-from hud_huggingface.hub import DATASET, explained, has_token, hub
+from hud_huggingface.hub import DATASET, explained, has_token, hub, upload_bars
 from hud_huggingface.layout import DEFAULT, TRAIN, card_of, splits_of
 from hud_huggingface.loading import Problems, RowReader, SlugComparison, slug_of
 from hud_huggingface.parquet import write_rows
@@ -65,7 +65,7 @@ def save_tasks(
     rows = _checked(tasks, fields)
     if not split or not split.replace("_", "").replace(".", "").isalnum():
         raise ConfigError(f"split {split!r} must be of letters, digits, '.' and '_'")
-    with explained(repo_id, revision):
+    with explained(repo_id, revision), upload_bars():
         if not has_token():
             raise ConfigError(
                 f"{repo_id} cannot be saved without a token: set HF_TOKEN, or log in with `hf auth login`"
@@ -141,9 +141,10 @@ def _row(task: object, fields: Sequence[str] | None, where: str) -> dict[str, An
     if not isinstance(task, Mapping):
         raise TaskDataError([f"{where} {_OBJECT.format(kind=type(task).__name__)} @ {where}"])
     row = {field: value for field, value in task.items() if fields is None or field in fields}
-    problems = [*not_json(row, where)]
-    if not problems:
-        problems += find_secrets(row, where)
+    try:
+        problems = [*not_json(row, where)] or [*find_secrets(row, where)]
+    except RecursionError:
+        problems = [f"nested too deeply @ {where}"]
     if problems:
         raise TaskDataError(problems)
     return row

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hud_core.settings import is_secret, read_env_file
+from hud_huggingface.forms import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ def find_secrets(row: Mapping[str, Any], where: str) -> Iterator[str]:
 
 def literal_credentials(row: Mapping[str, Any], where: str) -> Iterator[str]:
     """Say which headers and variables of a row's servers are called like secrets and hold no template."""
-    for text, path in _texts(row.get("mcp_config"), f"{where}.mcp_config"):
+    for text, path in _texts(from_json(row.get("mcp_config")), f"{where}.mcp_config"):
         if is_secret(path.rpartition(".")[2]) and text and "$" not in text:
             yield path
 

@@ -14,7 +14,7 @@ from hud_core.interfaces import TaskSource
 from hud_core.log import logger
 from hud_core.model.codec import load_task
 from hud_huggingface.formats import COMPRESSED, format_of
-from hud_huggingface.refs import hub_ref, is_url, split_off
+from hud_huggingface.refs import hub_ref, is_url, public, secret_in, split_off
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -53,7 +53,15 @@ class DatasetSource(TaskSource):
         return with_parts(ref, revision=None, config=config or None, split=part)
 
     async def pin(self, ref: str) -> str:
-        """Name the commit that a dataset on the Hub is at now."""
+        """Name the commit that a dataset on the Hub is at now.
+
+        Raises:
+            ConfigError: There is no such dataset, or a part of an address is secret, which no record may hold.
+            HubError: The Hub cannot be reached, or fails.
+        """
+        if is_url(ref) and (secret := secret_in(ref)):
+            problem = f"{public(ref)}: the run directory keeps the address, and {secret!r} in it is secret"
+            raise ConfigError(f"{problem}; write a variable in its place, ${{VAR}}")
         on_hub = hub_ref(ref)
         if on_hub is None:
             return ref
@@ -134,9 +142,9 @@ async def _check(files: list[Part], ref: str) -> None:
         await _compare(files, slugs.suspects, problems)
     problems.raise_any()
     if not count:
-        raise ConfigError(f"there are no rows in {ref}")
+        raise ConfigError(f"there are no rows in {public(ref)}")
     for text in reader.corrections():
-        logger().warning(f"{ref}: {text}")
+        logger().warning(f"{public(ref)}: {text}")
 
 
 async def _compare(files: list[Part], suspects: set[str], problems: Problems) -> None:

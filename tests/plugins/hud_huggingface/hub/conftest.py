@@ -23,6 +23,8 @@ from starlette.routing import Route
 
 TOKEN = "hf_local_0123456789"
 SENSITIVE = "hf_other_0123456789"
+SIGNED = "X-Amz-Signature=planted-signature"
+"""What stands behind the addresses of large files: whoever has one may read or write the file."""
 USERS = {TOKEN: "alice", SENSITIVE: "mallory"}
 
 
@@ -219,7 +221,7 @@ class Server:
             self.hub.blobs[oid] = data
             linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(data) + self.hub.missing_bytes)}
             elsewhere = self.hub.url.replace("127.0.0.1", "localhost")  # the Hub's large files are on another host
-            return Response(status_code=302, headers={**head, **linked, "Location": f"{elsewhere}/cdn/{oid}"})
+            return Response(status_code=302, headers={**head, **linked, "Location": f"{elsewhere}/cdn/{oid}?{SIGNED}"})
         return Response(data, headers={**head, "ETag": f'"{oid}"'}, media_type="text/plain")
 
     async def blob(self, request: Request) -> Response:
@@ -244,7 +246,7 @@ class Server:
         objects = []
         for item in (await request.json())["objects"]:
             actions = {
-                "upload": {"href": f"{self.hub.url}/lfs/{item['oid']}"},
+                "upload": {"href": f"{self.hub.url}/lfs/{item['oid']}?{SIGNED}"},
                 "verify": {"href": f"{self.hub.url}/lfs-verify"},
             }
             objects.append({**item, "actions": actions} if item["oid"] not in self.hub.blobs else item)

@@ -137,3 +137,20 @@ def test_no_secret_of_a_row_is_in_anything_that_a_run_leaves(hub, hud, monkeypat
     assert result(done) == {"a": 1.0}
     left = "".join(path.read_text() for path in Path("run").rglob("*") if path.is_file())
     assert "planted-0123456789" not in done.stdout + done.stderr + left
+
+
+def test_an_address_runs_and_its_secrets_are_kept_nowhere(hub, hud):
+    hub.pages["tasks.jsonl"] = jsonl(row("a")).encode()
+    signed = f"{hub.url}/files/tasks.jsonl?sig=planted-0123456789"
+    converted = hud("convert", signed)
+    assert "wrote from tasks.jsonl." in converted.stdout
+    done = hud("eval", signed, "oracle", "--out", "run")
+    assert (done.returncode, Path("run").exists()) == (2, False)
+    assert "the run directory keeps the address, and 'sig' in it is secret" in done.stderr
+    ref = f"{hub.url}/files/tasks.jsonl?sig=${{SIG}}"
+    again = hud("eval", ref, "oracle", "--json", "--out", "run", "-vv", SIG="planted-0123456789")
+    assert result(again) == {"a": 1.0}
+    left = "".join(path.read_text() for path in Path("run").rglob("*") if path.is_file())
+    assert ref in left
+    said = "".join(one.stdout + one.stderr for one in (converted, done, again))
+    assert "planted-0123456789" not in said + left

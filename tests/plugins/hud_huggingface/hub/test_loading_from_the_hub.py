@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import secrets
 import subprocess
 import sys
 import traceback
@@ -17,7 +18,7 @@ from pyarrow import parquet
 
 from hud_core.errors import ConfigError, TaskDataError
 from hud_huggingface import HubError, iter_tasks, load_tasks
-from hud_huggingface.refs import HubRef, hub_ref
+from hud_huggingface.refs import HubRef, hub_ref, public, secret_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:LegacyTask is deprecated:DeprecationWarning")
 
@@ -177,6 +178,67 @@ def test_addresses_that_give_no_rows(hub):
         load_tasks(f"{hub.url}/files/a/tasks.jsonl")
 
 
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "{url}/files/gone.jsonl?sig={secret}",
+        "{url}/files/gone?sig={secret}",
+        "{url}/files/empty.jsonl?sig={secret}",
+        "{url}/files/bad.jsonl?sig={secret}",
+        "{login}/files/gone.jsonl",
+        "{url}/files/gone.jsonl?${{SIG}}",
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"split": "test"}, {"revision": "v1"}])
+def test_what_may_be_secret_in_an_address_is_never_told(hub, monkeypatch, capfd, ref, options):
+    secret = secrets.token_hex()  # a traceback shows the lines of this test
+    monkeypatch.setenv("SIG", f"sig={secret}")
+    hub.pages.update({"empty.jsonl": b"", "bad.jsonl": b'{"prompt": 5}'})
+    login = hub.url.replace("//", f"//user:{secret}@")
+    with pytest.raises((ConfigError, TaskDataError)) as info:
+        load_tasks(ref.format(url=hub.url, login=login, secret=secret), **options)
+    assert "/files/" in str(info.value)
+    assert secret not in "".join(traceback.format_exception(info.value)) + capfd.readouterr().err
+
+
+def test_variables_of_an_address_are_replaced(hub, monkeypatch):
+    hub.pages["tasks.jsonl"] = jsonl("a").encode()
+    ref = f"{hub.url}/files/${{NAME}}.jsonl?sig=${{SIG:none}}"
+    with pytest.raises(ConfigError, match=r"/files/\$\{NAME\}\.jsonl needs the environment variable NAME"):
+        load_tasks(ref)
+    monkeypatch.setenv("NAME", "tasks")
+    assert ids(ref) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET https://user:pw@host:1/a@v1/b.jsonl?sig=x#y 'http://h?z'", "GET https://host:1/a@v1/b.jsonl 'http://h'"),
+        ("org/name@v1:test", "org/name@v1:test"),
+        ("http://host", "http://host"),
+    ],
+)
+def test_public(text, shown):
+    assert public(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("", None),
+        ("download=true&v=2", None),
+        ("X-Amz-Date=1&X-Amz-Signature=abc", "X-Amz-Signature"),
+        ("token=abc", "token"),
+        ("sig=${SIG}", None),
+        ("${QUERY}", None),
+    ],
+)
+def test_secret_in(query, named):
+    assert secret_in(f"https://host/a.jsonl?{query}") == named
+    assert secret_in(f"https://${{USER}}:${{PASSWORD}}@host/a.jsonl?{query}") == named
+    assert secret_in(f"https://user:pw@host/a.jsonl?{query}") == "user and password"
+
+
 # --- who may read -----------------------------------------------------------------------------------------------------
 
 
@@ -295,8 +357,9 @@ def test_a_hub_that_is_too_busy_or_fails(hub, status, headers, says):
 def test_a_download_that_is_cut_off_is_told_and_can_be_done_again(hub):
     hub.put("org/tasks", {"tasks.parquet": table("a")})
     hub.missing_bytes = 5
-    with pytest.raises(HubError, match="org/tasks: the download failed: Consistency check failed"):
+    with pytest.raises(HubError, match="org/tasks: the download failed: Consistency check failed") as info:
         load_tasks("org/tasks")
+    assert "planted-signature" not in "".join(traceback.format_exception(info.value))
     hub.missing_bytes = 0
     assert ids("org/tasks") == ["a"]
 

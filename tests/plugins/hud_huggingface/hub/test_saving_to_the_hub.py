@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+import traceback
 
 import pytest
 import yaml
 from huggingface_hub import HfApi
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, tqdm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -173,23 +176,28 @@ def test_the_value_of_a_secret_variable_is_never_saved_nor_told(hub, monkeypatch
     assert hub.seen == []
 
 
-def test_credentials_that_stand_in_a_row_are_warned_of():
-    row = {**ROWS[0], "mcp_config": {"a": {"url": "http://u", "headers": {"Authorization": "Bearer abc"}}}}
+@pytest.mark.parametrize("written", [dict, json.dumps])
+def test_credentials_that_stand_in_a_row_are_warned_of(written):
+    row = {**ROWS[0], "mcp_config": written({"a": {"url": "http://u", "headers": {"Authorization": "Bearer abc"}}})}
     with pytest.warns(UserWarning, match=r"tasks\[0\]\.mcp_config\.a\.headers\.Authorization: credentials stand there"):
         save_tasks([row], "alice/tasks")
 
 
 def test_every_mistake_is_named_and_nothing_is_saved(hub):
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
     rows = [
         {"id": "a", "prompt": "p", "mcp_config": {"s": {"url": "http://u"}}, "metadata": {"x": float("inf")}},
         {"prompt": "p"},
         {"slug": "s", "scenario": "x"},
         {"slug": "s", "scenario": "y"},
+        {"scenario": "x", "metadata": deep},
     ]
     with pytest.raises(TaskDataError) as info:
         save_tasks(rows, "alice/tasks")
     problems = "\n".join(info.value.problems)
-    for place in ("tasks[0].metadata.x", "tasks[1].mcp_config", "tasks[3].slug"):
+    for place in ("tasks[0].metadata.x", "tasks[1].mcp_config", "tasks[3].slug", "nested too deeply @ tasks[4]"):
         assert place in problems
     assert hub.seen == []
     with pytest.raises(ConfigError, match=r"fields must be a list of names, such as \['id'\]"):
@@ -232,6 +240,24 @@ def test_a_change_by_somebody_else_is_not_overwritten(hub, monkeypatch):
     assert "other.jsonl" in hub.files("alice/tasks")
 
 
+def test_progress_is_shown_to_people_only(hub, monkeypatch, capsys):
+    """Uploads to the real Hub draw bars of the client's own; the local one takes files in another way."""
+    real = HfApi.create_commit
+
+    def drawing(self, *arguments, **options):
+        with tqdm(total=1, desc="Processing Files") as bar:
+            bar.update()
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(HfApi, "create_commit", drawing)
+    save_tasks(ROWS, "alice/tasks")
+    assert capsys.readouterr().err == ""
+    assert not are_progress_bars_disabled()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    save_tasks(ROWS, "alice/tasks")
+    assert "Processing Files" in capsys.readouterr().err
+
+
 def test_a_commit_that_fails_leaves_what_was_there(hub):
     save_tasks(ROWS, "alice/tasks")
     hub.faults = [("/api/datasets/alice/tasks/commit", 500, {})]
@@ -242,6 +268,7 @@ def test_a_commit_that_fails_leaves_what_was_there(hub):
 
 def test_an_upload_that_fails_is_told(hub):
     hub.faults = [("/lfs/", 403, {})]
-    with pytest.raises(HubError, match=r"Error while uploading 'data/train-.*403"):
+    with pytest.raises(HubError, match=r"Error while uploading 'data/train-.*403") as info:
         save_tasks(ROWS, "alice/tasks")
+    assert "planted-signature" not in "".join(traceback.format_exception(info.value))
     assert "README.md" not in hub.files("alice/tasks")
