@@ -100,7 +100,7 @@ def _choose(found: Mapping[str, T], wanted: str | None, usual: str, what: str, s
         return found[key]
     names = ", ".join(found)
     if wanted is not None:
-        raise ConfigError(f"{what} {wanted!r} is not there{closest(wanted, found)}; there are {names}")
+        raise ConfigError(f"{what} {wanted!r} is not there; there are {names}{closest(wanted, found)}")
     raise ConfigError(f"{what}: there are {names}; name one, as {spelled(next(iter(found)))}")
 
 

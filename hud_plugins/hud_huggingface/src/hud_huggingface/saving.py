@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _CARD = "README.md"
 _OBJECT = (
-    "is a {kind} object. Pass dictionaries, as task.model_dump() gives them: they keep variables such as ${{VAR}} as "
-    "templates, and an object has resolved them to actual values, which may be secrets"
+    "{where} is a {kind} object{more}. Pass dictionaries, as task.model_dump() gives them: they keep variables such as "
+    "${{VAR}} as templates, and an object has resolved them to actual values, which may be secrets"
 )
 
 
@@ -121,6 +121,9 @@ def _checked(tasks: Iterable[Mapping[str, Any]], fields: Sequence[str] | None) -
         raise TaskDataError([f"expected a list of dicts, got {type(tasks).__name__} @ tasks"])
     if isinstance(fields, str):
         raise ConfigError(f"fields must be a list of names, such as [{fields!r}]")
+    tasks = list(tasks)
+    if objects := [number for number, task in enumerate(tasks) if not isinstance(task, Mapping)]:
+        raise TaskDataError([_no_dict(tasks, objects)])
     rows: list[Mapping[str, Any]] = []
     problems, reader, slugs = Problems(), RowReader(), SlugComparison()
     for number, task in enumerate(tasks):
@@ -137,9 +140,13 @@ def _checked(tasks: Iterable[Mapping[str, Any]], fields: Sequence[str] | None) -
     return rows
 
 
-def _row(task: object, fields: Sequence[str] | None, where: str) -> dict[str, Any]:
-    if not isinstance(task, Mapping):
-        raise TaskDataError([f"{where} {_OBJECT.format(kind=type(task).__name__)} @ {where}"])
+def _no_dict(tasks: Sequence[object], objects: Sequence[int]) -> str:
+    where = f"tasks[{objects[0]}]"
+    more = f", and so are {len(objects) - 1} more" if len(objects) > 1 else ""
+    return f"{_OBJECT.format(where=where, kind=type(tasks[objects[0]]).__name__, more=more)} @ {where}"
+
+
+def _row(task: Mapping[str, Any], fields: Sequence[str] | None, where: str) -> dict[str, Any]:
     row = {field: value for field, value in task.items() if fields is None or field in fields}
     try:
         problems = [*not_json(row, where)] or [*find_secrets(row, where)]

@@ -104,7 +104,11 @@ def test_mistakes_of_old_and_new_rows_are_all_named(hud):
     ("words", "code", "says"),
     [
         (["org/none", "oracle"], 2, "no dataset 'org/none' on the Hub, or it is private"),
-        (["org/tasks", "oracle", "--split", "tests"], 2, "split 'tests' is not there; did you mean 'test'?"),
+        (
+            ["org/tasks", "oracle", "--split", "tests"],
+            2,
+            "'tests' is not there; there are train, test; did you mean 'test'?",
+        ),
         (["org/tasks:test", "oracle", "--split", "train"], 2, "names the split 'test' already"),
         (["tasks.py", "oracle", "--split", "test"], 2, "tasks.py has no splits, so there is none called 'test'"),
     ],

@@ -82,8 +82,13 @@ def test_objects_of_the_mission_page(monkeypatch):
 
 @pytest.mark.parametrize("make", [LegacyTask.model_validate, lambda row: Task(scenario="x")])
 def test_objects_are_refused_with_the_reason(hub, make):
-    with pytest.raises(TaskDataError, match=r"Pass dictionaries.* and an object has resolved them to actual values"):
-        save_tasks([ROWS[0], make(ROWS[1])], "alice/tasks")
+    with pytest.raises(
+        TaskDataError, match=r"Pass dictionaries.* and an object has resolved them to actual values"
+    ) as i:
+        save_tasks([ROWS[0], *[make(ROWS[1])] * 50], "alice/tasks")
+    (problem,) = i.value.problems
+    assert problem.startswith("tasks[1] is a ")
+    assert "object, and so are 49 more." in problem
     assert hub.repos == {}
 
 
