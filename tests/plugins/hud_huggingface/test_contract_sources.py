@@ -11,7 +11,7 @@ from hud_huggingface.parquet import write_rows
 from hud_huggingface.sources import DatasetSource
 
 ROWS = [
-    {"id": "zebra", "prompt": "z", "mcp_config": {"a": {"url": "u"}}},
+    {"id": "zebra", "prompt": "z", "mcp_config": {"a": {"url": "http://u"}}},
     {"slug": "apple", "scenario": "count", "args": {"n": 1}},
 ]
 BAD = [{"id": "a", "prompt": 5, "mcp_config": {"a": {}}}, {"slug": "b", "args": []}]

@@ -127,7 +127,7 @@ def test_parquet_of_other_tools(tmp_path):
     table = pa.table({
         "id": ["a", None],
         "prompt": ["p", "q"],
-        "mcp_config": pa.array([{"x": {"url": "u"}}, {"y": {"command": "c", "args": ["1"]}}]),
+        "mcp_config": pa.array([{"x": {"url": "http://u"}}, {"y": {"command": "c", "args": ["1"]}}]),
         "args": ['{"n": 1}', ""],
         "metadata": pa.array([[("k", 1)], []], type=pa.map_(pa.string(), pa.int64())),
         "made": pa.array([0, None], type=pa.timestamp("s")),
@@ -140,7 +140,7 @@ def test_parquet_of_other_tools(tmp_path):
         {
             "id": "a",
             "prompt": "p",
-            "mcp_config": {"x": {"url": "u"}},
+            "mcp_config": {"x": {"url": "http://u"}},
             "args": {"n": 1},
             "metadata": {"k": 1},
             "made": "1970-01-01T00:00:00",

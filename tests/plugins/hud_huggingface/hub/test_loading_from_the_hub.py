@@ -67,7 +67,7 @@ configs:
     [
         ({"tasks.jsonl": jsonl("a", "b")}, "", ["a", "b"]),
         ({"tasks.json": json.dumps([row("a")]), "config.json": "{}"}, "", ["a"]),
-        ({"tasks.csv": 'id,prompt,mcp_config\na,p,"{""x"": {""url"": ""u""}}"\n'}, "", ["a"]),
+        ({"tasks.csv": 'id,prompt,mcp_config\na,p,"{""x"": {""url"": ""http://u""}}"\n'}, "", ["a"]),
         ({"data/train-00000-of-00002.parquet": table("a"), "data/train-00001-of-00002.parquet": table("b")},
           "", ["a", "b"]),
         ({"data/easy-00000-of-00001.parquet": table("a")}, ":easy", ["a"]),

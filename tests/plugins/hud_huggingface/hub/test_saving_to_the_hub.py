@@ -152,7 +152,7 @@ def test_any_metadata_and_any_template_survive_the_hub(values):
         {
             "id": str(n),
             "prompt": text,
-            "mcp_config": {"s": {"url": f"u{text}"}},
+            "mcp_config": {"s": {"url": f"http://u{text}"}},
             **({"metadata": data} if n % 2 else {}),
         }
         for n, (data, text) in enumerate(values)
