@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import anyio
 import pytest
 
 import hud_graders
@@ -104,6 +105,34 @@ async def test_a_scenario_asks_a_judge_and_the_trace_says_so(
     assert "LLMJudgeGrader: 1, weight 1" in told
     files = [file.read_text("utf-8") for file in (tmp_path / "run").iterdir() if file.is_file()]
     assert not any("sk-planted" in text for text in files)
+
+
+async def test_a_job_has_one_judge_for_all_of_its_rollouts(
+    endpoint: Endpoint, stub: ModuleType, kernel: Callable[[], Kernel], tmp_path: Path, monkeypatch: Any
+) -> None:
+    server = endpoint(stub.say(verdict(True)))
+    closed: list[Agent] = []
+    aclose = hud_openai.OpenAIChatAgent.aclose
+
+    async def noted(agent: Any) -> None:
+        closed.append(agent)
+        await aclose(agent)
+
+    monkeypatch.setattr(hud_openai.OpenAIChatAgent, "aclose", noted)
+    tasks = [write.task(topic=topic) for topic in ("dogs", "cats", "cows")]
+    agent, directory = ScriptedAgent(answer="Good."), tmp_path / "run"
+    job = await run(tasks, agent, kernel=kernel(), max_concurrent=1, directory=directory)
+    assert job.reward == 1.0
+    assert [request.connection for request in server.requests] == [0, 0, 0]
+    assert len(closed) == 1
+    again = LLMJudgeGrader.grade(weight=1.0, answer="x", criteria="is kind", model="m")
+    assert (await again).value == 1.0  # nobody else would close this one
+    assert len(closed) == 2
+    rows = '[{"name": "llm_judge", "criteria": "is kind", "model": "m"}]'
+    words = ["regrade", str(directory), "--graders", rows, "--max-concurrent", "1", "--out", str(tmp_path / "again")]
+    assert await anyio.to_thread.run_sync(hud, words) == 0
+    assert len({request.connection for request in server.requests[4:]}) == 1
+    assert len(server.requests) == 7
 
 
 async def test_a_row_names_judges(endpoint: Endpoint, stub: ModuleType, kernel: Callable[[], Kernel]) -> None:

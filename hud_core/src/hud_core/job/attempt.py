@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from hud_core.interfaces import Agent, Backend, Session
     from hud_core.job.limits import Timeouts
-    from hud_core.kernel import Kernel
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Evaluation
     from hud_core.model.task import Task, TaskAgentConfig
@@ -56,13 +55,13 @@ class Attempt:
         scope: The innermost cancel scope around `open` and `close`; shielded while the environment is closed, cancelled
             when one of the two takes too long. It serves one attempt after another: a scope for each costs 3 us.
         timeouts: Deadlines of the phases.
-        kernel: Provides the graders that the task names.
+        grading: The kernel, which provides the graders that the task names, and the judges of its job.
         label: The task's label.
     """
 
     __slots__ = (  # noqa: RUF023  public names first
         "answer", "deadline", "evaluation", "failure", "is_expired", "phase", "prompt", "session",
-        "_backend", "_inner", "_kernel", "_label", "_opened", "_outer", "_recorder", "_task", "_timeouts",
+        "_backend", "_grading", "_inner", "_label", "_opened", "_outer", "_recorder", "_task", "_timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +72,7 @@ class Attempt:
         scope: anyio.CancelScope,
         *,
         timeouts: Timeouts,
-        kernel: Kernel,
+        grading: Grading,
         label: str,
     ) -> None:
         self.phase: str = "open"
@@ -90,7 +89,7 @@ class Attempt:
         self._backend = backend
         self._recorder = recorder
         self._timeouts = timeouts
-        self._kernel = kernel
+        self._grading = grading
         self._label = label
         self._opened: AbstractAsyncContextManager[Session] | None = None
         self._outer = scope
@@ -237,10 +236,11 @@ class Attempt:
         if self.answer is None:
             msg = "there is no answer to grade"
             raise GraderError(msg)
-        token = current_grading.set(Grading(self._kernel, self.prompt))
+        kernel, _, judges = self._grading
+        token = current_grading.set(Grading(kernel, self.prompt, judges))
         try:
             if self._task.graders:
-                evaluation = await grade_with(self._task.graders, self._kernel, self.answer, self._live())
+                evaluation = await grade_with(self._task.graders, kernel, self.answer, self._live())
             else:
                 evaluation = await self._live().grade(self.answer)
         finally:

@@ -15,6 +15,7 @@ from hud_core.environment.session import ToolFilter
 from hud_core.errors import ConfigError, GraderError
 from hud_core.job.attempt import Attempt, Failure, failure_of
 from hud_core.job.contestants import for_task
+from hud_core.job.grading import Grading
 from hud_core.metering.meter import JobMeter
 from hud_core.model.rollout import Rollout, Status
 from hud_core.trace import Recorder, current_recorder
@@ -78,7 +79,7 @@ class EvalContext(anyio.AsyncContextManagerMixin, OffersTools):
         self._recorder = Recorder(self.trace_id, meter=JobMeter(kernel.meter).rollout(repeat))
         self._scope, self._inner = anyio.CancelScope(), anyio.CancelScope()
         self._attempt = Attempt(
-            task, backend, self._recorder, self._scope, timeouts=timeouts, kernel=kernel, label=task.label
+            task, backend, self._recorder, self._scope, timeouts=timeouts, grading=Grading(kernel), label=task.label
         )
         self._timeouts = timeouts
         self._seed = seed

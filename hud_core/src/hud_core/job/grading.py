@@ -16,7 +16,7 @@ from hud_core.model.evaluation import Evaluation, SubScore
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from hud_core.interfaces import Grader, Session
+    from hud_core.interfaces import Agent, Grader, Session
     from hud_core.kernel import Kernel
     from hud_core.model.content import Prompt
     from hud_core.model.evaluation import Answer
@@ -33,6 +33,8 @@ class Grading(NamedTuple):
     """The job's, to ask models through."""
     prompt: Prompt | None = None
     """What the agent was asked."""
+    judges: dict[str, Agent] | None = None
+    """Agents that graders have made for the whole job, which closes them; None where each closes its own."""
 
 
 current_grading: contextvars.ContextVar[Grading | None] = contextvars.ContextVar("hud_grading", default=None)

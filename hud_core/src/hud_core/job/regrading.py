@@ -16,10 +16,12 @@ from msgspec.structs import replace
 from hud_core.environment.session import Session
 from hud_core.errors import Cause, ConfigError, GraderError
 from hud_core.job.attempt import failure_of
+from hud_core.job.backends import Backends
 from hud_core.job.directory import RunDirectory, read_manifest
 from hud_core.job.fingerprint import digest_graders
 from hud_core.job.grading import Grading, Row, grade_with, grading_with, needs_session
 from hud_core.job.limits import Timeouts
+from hud_core.log import logger
 from hud_core.metering.meter import JobMeter
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.events import AttemptFailed, Graded
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from hud_core.interfaces import Agent
     from hud_core.kernel import Kernel
     from hud_core.model.evaluation import Answer, Evaluation
 
@@ -151,11 +154,12 @@ async def regrade(
     seconds = (timeouts or Timeouts()).grade
     done: list[Rollout] = []
     meter = JobMeter(kernel.meter)
+    judges: dict[str, Agent] = {}
 
     async def work() -> None:
         for one in waiting:
             recorder = Recorder(one.rollout.id, meter=meter.rollout(one.rollout.repeat))
-            grading = Grading(kernel, prompts.of(one.rollout.id))
+            grading = Grading(kernel, prompts.of(one.rollout.id), judges)
             record = await _again(one, grading, recorder, seconds, directory.path.name)
             directory.append_events(recorder.pending)
             directory.append_rollout(record)
@@ -167,6 +171,9 @@ async def regrade(
                 workers.start_soon(work)
     except ExceptionGroup as group:  # the directory is what can fail, for all of them
         raise group.exceptions[0] from None
+    finally:
+        for warning in await Backends(kernel, None).aclose(judges.values()):
+            logger().warning(warning)
     return done
 
 

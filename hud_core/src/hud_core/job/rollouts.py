@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hud_core.environment.session import ToolFilter
     from hud_core.interfaces import Backend
     from hud_core.job.contestants import Contestant
+    from hud_core.job.grading import Grading
     from hud_core.job.plan import JobSpec, Unit
     from hud_core.job.watch import Watch
     from hud_core.metering.meter import RolloutMeter
@@ -37,6 +38,7 @@ class RolloutRun:
         fingerprint: What the result will depend on, where that is recorded.
         publish: Told of each event, for sinks.
         meter: Counts what the rollout spends.
+        grading: What the job's graders share.
     """
 
     __slots__ = (
@@ -44,6 +46,7 @@ class RolloutRun:
         "contestant",
         "failed",
         "fingerprint",
+        "grading",
         "job_id",
         "recorder",
         "rollout_id",
@@ -61,12 +64,14 @@ class RolloutRun:
         fingerprint: Fingerprint | None,
         publish: Callable[[Event], None] | None,
         meter: RolloutMeter,
+        grading: Grading,
     ) -> None:
         self.unit: Unit = unit
         self.rollout_id: str = rollout_id
         self.job_id: str = job_id
         self.contestant: Contestant = contestant
         self.fingerprint: Fingerprint | None = fingerprint
+        self.grading: Grading = grading
         self.recorder: Recorder = Recorder(rollout_id, publish, meter)
         self.failed: tuple[FailedAttempt, ...] = ()
         self.attempt: Attempt | None = None
@@ -113,7 +118,7 @@ class RolloutRun:
                 self.recorder,
                 scope,
                 timeouts=spec.timeouts,
-                kernel=spec.kernel,
+                grading=self.grading,
                 label=self.unit.label,
             )
             self.attempt = attempt

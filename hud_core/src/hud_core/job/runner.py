@@ -15,6 +15,7 @@ from hud_core.errors import Cause, HudError
 from hud_core.job.backends import CLOSE_SECONDS, Backends
 from hud_core.job.contestants import make_contestants
 from hud_core.job.fingerprint import Decision, Fingerprints, compare
+from hud_core.job.grading import Grading
 from hud_core.job.plan import Unit, Units, rollout_id
 from hud_core.job.result import Job
 from hud_core.job.rollouts import RolloutRun
@@ -28,6 +29,7 @@ from hud_core.model.events import JobFinished, JobStarted, RolloutFinished
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from hud_core.interfaces import Agent
     from hud_core.job.contestants import Contestant
     from hud_core.job.control import JobControl, Progress
     from hud_core.job.directory import Finished, RunDirectory
@@ -75,6 +77,8 @@ class Runner:
         self._records: dict[tuple[int, int, int], Rollout] = {}
         self._live: dict[str, RolloutRun] = {}
         self._backends = Backends(spec.kernel, spec.backend)
+        self._judges: dict[str, Agent] = {}
+        self._grading = Grading(spec.kernel, judges=self._judges)
         self._ids: set[str] = set()
         self._gave_way = 0.0
         self._warnings: list[str] = []
@@ -199,6 +203,7 @@ class Runner:
             fingerprint=fingerprint,
             publish=self._publish,
             meter=self.meter.rollout(unit.repeat),
+            grading=self._grading,
         )
         self._live[name] = rollout
         self.progress.running += 1
@@ -247,7 +252,7 @@ class Runner:
         """Close sinks, backends and agents, each within a deadline, whatever happened."""
         await self._sinks.aclose()
         ours = [contestant.agent for contestant in self.contestants if contestant.is_ours]
-        self._warnings += await self._backends.aclose(ours)
+        self._warnings += await self._backends.aclose([*ours, *self._judges.values()])
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             await self._units.aclose()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import anyio
@@ -99,7 +100,7 @@ def _asked(question: str | None) -> str:
 
 
 def make_judges(model: Judges, settings: Mapping[str, Any] | None) -> list[tuple[Agent, bool]]:
-    """Give the agents that judge, and whether each was made here; made by the job's own kernel where there is one.
+    """Give the agents that judge, and whether each is to be closed afterwards: a job keeps its judges to its end.
 
     Raises:
         ConfigError: There is none, or settings are for one that has its own.
@@ -108,15 +109,19 @@ def make_judges(model: Judges, settings: Mapping[str, Any] | None) -> list[tuple
     chosen = hud_settings.judge_model if model is None else model
     found: list[tuple[Agent, bool]] = []
     grading = current_grading.get()
-    kernel = None if grading is None else grading.kernel
+    kept = None if grading is None else grading.judges
+    judges: dict[str, Agent] = {} if kept is None else kept
     for one in chosen if isinstance(chosen, list | tuple) else [chosen]:
         if isinstance(one, Agent):
             if settings:
                 raise ConfigError(f"settings are for judges given by name; {one!r} has its own already")
             found.append((one, False))
             continue
-        kernel = kernel or Kernel()
-        found.append((kernel.create_agent(one, **(settings or {})), True))
+        key = json.dumps([one, settings], sort_keys=True, default=repr)
+        if key not in judges:
+            kernel = Kernel() if grading is None else grading.kernel
+            judges[key] = kernel.create_agent(one, **(settings or {}))
+        found.append((judges[key], kept is None))
     if not found:
         raise ConfigError("a judge needs a model: give model=, or set HUD_JUDGE_MODEL")
     return found
