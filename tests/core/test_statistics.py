@@ -202,8 +202,11 @@ def test_what_is_missing_is_counted_and_never_a_zero(rewards: dict[str, list[flo
     if found.interval is not None:
         assert found.stderr is not None
         low, high = found.interval
-        assert found.mean - low == pytest.approx(high - found.mean, abs=1e-9)
         assert low <= found.mean <= high
+        if all(0 <= reward <= 1 for reward in scored):
+            assert 0 <= low <= high <= 1
+        else:
+            assert found.mean - low == pytest.approx(high - found.mean, abs=1e-9)
 
 
 def test_a_summary_by_hand() -> None:
@@ -214,7 +217,9 @@ def test_a_summary_by_hand() -> None:
     assert found.population_std == pytest.approx(math.sqrt(1 / 6))
     # Sums of deviations are 0.5 and -0.5; (0.25 + 0.25) * 2 = 1; over 3 rewards.
     assert found.stderr == pytest.approx(1 / 3)
-    assert found.interval == pytest.approx((0.5 - 12.706 / 3, 0.5 + 12.706 / 3))
+    assert found.interval == (0.0, 1.0)  # 0.5 +- 12.706 / 3, and no mean of such rewards is beyond
+    beyond = summarise({"a": [2.0, None], "b": [1.0, 1.5]}, {"provider": 1}, 6)
+    assert beyond.interval == pytest.approx((1.5 - 12.706 / 3, 1.5 + 12.706 / 3))
 
 
 def test_rewards_beyond_one_have_no_bounds() -> None:

@@ -41,7 +41,7 @@ class Summary:
     stderr: float | None
     """Standard error of the mean, clustered by task; None with fewer than two tasks."""
     interval: tuple[float, float] | None
-    """95 % confidence interval of the mean, from `stderr` and Student's t.
+    """95 % confidence interval of the mean, from `stderr` and Student's t; no more than 0 to 1 where all rewards are.
 
     None where every task has the same mean: rewards that do not differ say nothing of how far they might.
     """
@@ -79,7 +79,7 @@ def summarise(rewards: Mapping[str, Sequence[float | None]], causes: Mapping[str
         lower=None if bounds is None else bounds[0],
         upper=None if bounds is None else bounds[1],
         stderr=stderr,
-        interval=_interval(mean, stderr, len(clusters)),
+        interval=_interval(flat, stderr, len(clusters)),
         population_std=None if mean is None else math.sqrt(mean_of([(r - mean) ** 2 for r in flat])),
         passed=sum(reward >= PASS_THRESHOLD for reward in flat),
         causes=dict(causes),
@@ -113,11 +113,12 @@ def clustered_stderr(clusters: Sequence[Sequence[float]]) -> float | None:
     return math.sqrt(squares * count / (count - 1)) / len(flat)
 
 
-def _interval(mean: float | None, stderr: float | None, clusters: int) -> tuple[float, float] | None:
-    if mean is None or not stderr:
+def _interval(flat: Sequence[float], stderr: float | None, clusters: int) -> tuple[float, float] | None:
+    if not stderr:
         return None
-    half = student_t_975(clusters - 1) * stderr
-    return mean - half, mean + half
+    mean, half = mean_of(flat), student_t_975(clusters - 1) * stderr
+    low, high = mean - half, mean + half
+    return (max(low, 0.0), min(high, 1.0)) if all(0 <= reward <= 1 for reward in flat) else (low, high)
 
 
 def student_t_975(freedom: int) -> float:
