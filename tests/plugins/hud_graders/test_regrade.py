@@ -201,6 +201,17 @@ def test_answers_that_a_judge_could_not_grade_get_their_score_later(
     assert len(judged) == 1
 
 
+def test_why_nothing_could_be_graded_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], endpoint: Callable[..., Any], stub: ModuleType
+) -> None:
+    endpoint(stub.fail(401, "down"))
+    judge = {"name": "llm_judge", "criteria": "is right", "model": "m"}
+    assert hud(["regrade", "old", "--graders", json.dumps(judge), "--out", "new"]) == 1
+    told = capsys.readouterr()
+    assert "invalid   grader 3\nsuch as   twice-1: judge 'm' failed:" in told.out
+    assert "error: no rollout could be graded again" in told.err
+
+
 def test_images_stay_where_the_trace_finds_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("old/files").mkdir()
     Path("old/files/picture.png").write_bytes(b"png")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from hud.cli.console import Ink, complain, emit, plain, say, stdout_is_talk, width_of
+from hud.cli.console import Ink, complain, emit, first_line, plain, say, stdout_is_talk, width_of
 from hud.cli.exits import Exit
 from hud.cli.records import contestant, forget_summary, job_data, job_of, run_name, summary_data, write_summary
 from hud.cli.runs import find
@@ -73,7 +73,7 @@ def _ended(name: str) -> Path:
 
 
 def _exit_code(found: _Result, least: float | None) -> int:
-    if not found.regraded:
+    if all(one.reward is None for one in found.regraded):
         complain("error", "no rollout could be graded again")
         return Exit.FAILED
     if least is not None and found.new.coverage < least:
@@ -223,6 +223,8 @@ class _Result:
         yield f"{'coverage':<9} {before.scored:,}/{before.total:,} before, {after.scored:,}/{after.total:,} now"
         if after.causes:
             yield f"{'invalid':<9} {', '.join(f'{cause} {count:,}' for cause, count in after.causes.items())}"
+        for failed in [one for one in self.regraded if one.reward is None][:1]:
+            yield f"{'such as':<9} {plain(failed.task)}: {first_line(failed.error or '')}"
         yield f"{'run':<9} {self.new.directory}"
 
     def _table(self, ink: Ink, width: int | None) -> Iterator[str]:
