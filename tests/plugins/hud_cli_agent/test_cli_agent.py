@@ -198,6 +198,11 @@ async def test_a_configuration_of_another_form_has_its_values(env: Environment) 
     }  # fmt: skip
     assert url.startswith("http://127.0.0.1:")
     assert Path(home).parent == Path(folder).parent
+    script = "import os, pathlib; print(pathlib.Path(os.environ['HOME'], '.agent', 'settings.json').read_text())"
+    agent = CliAgent.create(
+        command=[sys.executable, "-c", script], mcp_config={"a": 1}, mcp_config_file="{home}/.agent/settings.json"
+    )
+    assert (await drive(env, agent)).answer.text == '{"a": 1}'
 
 
 async def test_it_runs_in_a_folder_of_its_own_or_in_the_one_that_is_named(env: Environment, tmp_path: Path) -> None:
@@ -279,6 +284,27 @@ async def test_cancellation_ends_them_too(env: Environment, tmp_path: Path) -> N
     await gone(file)
 
 
+@pytest.mark.parametrize("budget", [{"max_cost": 5}, {"rollout_max_tokens": 1000}])
+async def test_a_program_that_never_tells_what_it_used_is_not_run_on_a_budget(
+    env: Environment, tmp_path: Path, budget: dict[str, Any]
+) -> None:
+    file = tmp_path / "pids"
+    job = await run(env("count"), tiny("--leave-behind", str(file), "--say", "3"), save=False, **budget)
+    assert (job.rollouts[0].reward, job.rollouts[0].cause) == (None, Cause.AGENT)
+    assert "does not tell what it uses, so a budget of dollars or tokens cannot be kept" in (
+        job.rollouts[0].error or ""
+    )
+    assert not file.exists()
+    timed = await run(env("count"), tiny("--say", "3"), save=False, rollout_max_time=PATIENCE)
+    assert timed.reward == 1.0
+
+
+async def test_a_program_that_tells_its_tokens_needs_the_price_of_its_model(env: Environment) -> None:
+    with pytest.raises(ConfigError, match="price of model 'own-1' is not known"):
+        await run(env("count"), CliAgent.create(preset="codex", model="own-1"), save=False, max_cost=1)
+    assert CliAgent.create(preset="claude_code", model="own-1").called_models == ()
+
+
 async def test_what_a_program_leaves_behind_ends_with_it(env: Environment, tmp_path: Path) -> None:
     file = tmp_path / "pids"
     driven = await drive(env, tiny("--leave-behind", str(file), "--say", "3"))
@@ -357,6 +383,7 @@ async def test_a_variable_that_is_not_set_is_named(env: Environment) -> None:
         ({"command": "a", "answer": "xml"}, "setting 'answer' must be 'stdout', 'file' or 'json:PATH', got 'xml'"),
         ({"command": "a", "timeout": 0}, "setting 'timeout' must be more than 0, got 0"),
         ({"command": "a", "auto_respond": True}, "unknown setting 'auto_respond'"),
+        ({"command": "a", "max_retries": 1}, "unknown setting 'max_retries'"),
         ({"command": "a", "comand": "b"}, "unknown setting 'comand'; did you mean 'command'?"),
         ({"command": "a", "mcp_config": {"x": ["{prmpt}"]}}, "mcp_config: unknown placeholder {prmpt}"),
     ],

@@ -14,7 +14,9 @@ from hud_cli_agent.run import Run
 from hud_core.agents.conversation import read_structured
 from hud_core.agents.loop import screenshot
 from hud_core.environment.session import Toolbox, ToolFilter
+from hud_core.errors import ConfigError
 from hud_core.interfaces import Agent
+from hud_core.trace import current_recorder
 
 if TYPE_CHECKING:
     from typing import Self
@@ -53,6 +55,12 @@ class CliAgent(Agent):
         return f"{self._program}:{self.config.model}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     @property
+    def called_models(self) -> tuple[str, ...]:
+        """The model, where the program tells how many tokens it used, and not what they cost."""
+        is_priced_here = self.config.recipe.usage and "cost" not in self.config.recipe.usage
+        return (self.config.model,) if is_priced_here and self.config.model else ()
+
+    @property
     def _program(self) -> str:
         first = self.config.recipe.command[0]
         return first if isinstance(first, str) else first[0]
@@ -70,10 +78,12 @@ class CliAgent(Agent):
 
         Raises:
             AgentError: It failed, or printed too much, or no answer.
-            ConfigError: It is not installed, a variable that it needs is not set, or the event loop is not asyncio's.
+            ConfigError: It is not installed, a variable that it needs is not set, it does not tell what it uses
+                although there is a budget, or the event loop is not asyncio's.
         """
         from hud_mcp.server.toolbox import serve_toolbox
 
+        self._check_budget()
         toolbox = self._shown(toolbox)
         with open_folder(self.config.workdir) as folder:
             asked = write_prompt(await self._begun(prompt, toolbox), self.config.system_prompt, folder)
@@ -83,6 +93,15 @@ class CliAgent(Agent):
             if prompt.answer_schema is not None:
                 answer = attrs.evolve(answer, structured=read_structured(answer.text))
             return answer
+
+    def _check_budget(self) -> None:
+        recorder = current_recorder.get()
+        meter = None if recorder is None else recorder.meter
+        if meter is not None and meter.job.is_limited and not self.config.recipe.usage:
+            raise ConfigError(
+                f"{self._program!r} does not tell what it uses, so a budget of dollars or tokens cannot be kept, and "
+                "it was not run: limit the time instead (max_time, rollout_max_time), or use a preset that tells"
+            )
 
     def _shown(self, toolbox: Toolbox) -> Toolbox:
         if self.config.allowed_tools is None and not self.config.disallowed_tools:

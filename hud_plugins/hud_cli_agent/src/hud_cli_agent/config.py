@@ -14,7 +14,7 @@ from hud_cli_agent.templates import check
 from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, must_be
 from hud_core.errors import ConfigError, closest
 
-ELSEWHERE = ("response_tool_name", "auto_respond")
+ELSEWHERE = ("response_tool_name", "auto_respond", "max_retries", "overload_patience")
 """Settings of agents that ask a model themselves."""
 
 
