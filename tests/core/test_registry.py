@@ -43,6 +43,8 @@ def test_an_unknown_model_lists_the_kinds_of_models_that_are_near() -> None:
     some = registry(("owl", "a 1"), ("parrot", "b 1"), models={"owl": ("gpt-*", "o3*"), "parrot": ("claude-*", "*")})
     assert "did you mean a model like 'gpt-*'?" in message(lambda: some["gtp-5.4"], UnknownProviderError)
     assert "did you mean a model like 'claude-*'?" in message(lambda: some["cluade-sonnet"], UnknownProviderError)
+    far = "did you mean a model like 'gemini-*' (pip install hud-gemini)?"  # which no installed agent runs
+    assert far in message(lambda: some["gimini-2.5-pro"], UnknownProviderError)
     assert "did you mean" not in message(lambda: some["zebra-1"], UnknownProviderError)
 
 

@@ -171,10 +171,12 @@ class Registry(Mapping[str, Provider[T]], Generic[T]):
         """Say which models are meant, by the word that their patterns begin with: ``gtp-5`` is near ``gpt-*``."""
         import difflib  # only a mistake pays for it
 
-        patterns = [pattern for provider in self._providers.values() for pattern in provider.models]
-        words = {re.split(r"[-*]", pattern)[0]: pattern for pattern in patterns}
+        homes = {pattern: f" (pip install {home})" for pattern, home in HOMES.items() if "*" in pattern}
+        homes = homes if self._kind == "agent" else {}
+        homes |= {pattern: "" for provider in self._providers.values() for pattern in provider.models}
+        words = {re.split(r"[-*]", pattern)[0]: f"{pattern!r}{home}" for pattern, home in homes.items()}
         near = difflib.get_close_matches(name.split("-", maxsplit=1)[0].lower(), filter(None, words))
-        return f"; did you mean a model like {', '.join(repr(words[word]) for word in near)}?" if near else ""
+        return f"; did you mean a model like {', '.join(words[word] for word in near)}?" if near else ""
 
 
 def _signature(factory: Callable[..., object]) -> inspect.Signature:

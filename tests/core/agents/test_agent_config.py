@@ -43,7 +43,7 @@ def test_checkpoint_name_is_the_model() -> None:
     [
         ({"model": 3}, "setting 'model' must be str, got int"),
         ({"system_prompt": ["x"]}, "setting 'system_prompt' must be str, got list"),
-        ({"allowed_tools": 5}, "setting 'allowed_tools' must be tuple, got int"),
+        ({"allowed_tools": 5}, "setting 'allowed_tools' must be list, got int"),
     ],
 )
 def test_a_setting_of_another_type_is_named(options: dict[str, object], said: str) -> None:

@@ -25,7 +25,7 @@ OPERATIONAL = {"operational": True}
 
 def must_be(*types: type) -> Callable[[object, Attribute[Any], object], None]:
     """Make the validator of a setting that is None or of these types. It never shows a value: it may be a secret."""
-    expected = " or ".join(kind.__name__ for kind in types)
+    expected = " or ".join("list" if kind is tuple else kind.__name__ for kind in types)
 
     def check(_: object, attribute: Attribute[Any], value: object) -> None:
         is_stray_bool = isinstance(value, bool) and bool not in types
