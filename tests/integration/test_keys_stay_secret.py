@@ -71,7 +71,7 @@ def tattler() -> Iterator[ThreadingHTTPServer]:
 def test_no_key_leaves_the_request(agent: str, hud: Hud, folder: Path, tattler: ThreadingHTTPServer) -> None:
     url = f"http://127.0.0.1:{tattler.server_port}"
     told = {"HUD_LOGGING": "true", VARIABLES[agent]: KEY, "PYTHONWARNINGS": "always"}
-    words = ["tasks.py", agent, "-m", "model-1", "--full", "-y", "-v", "--group-size", "3"]
+    words = ["tasks.py", agent, "-m", "model-1", "--full", "-y", "-vv", "--group-size", "3"]
     ran = hud("eval", *words, "-c", f"base_url={url}", "-c", "max_retries=1", env=told)
     shown = hud("runs", "show", "last", "--json").stdout + hud("trace", "last", "0").stdout
     heard = tattler.heard  # type: ignore[attr-defined]

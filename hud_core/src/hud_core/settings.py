@@ -38,8 +38,11 @@ FIELDS: dict[str, tuple[str, Any]] = {**_TEXT, **_FLAGS, **_NUMBERS}
 """Each setting's environment variable and default."""
 
 _SECRET = re.compile(
-    r"(^|[_-])(api_?key|key|token|secret|password|passwd|credentials?|authorization|auth)([_-]id)?$", re.IGNORECASE
+    r"(^|[_-])(api_?key|key|token|secret|password|passwd|credentials?|authorization|auth)([_-]id)?$"
+    r"|(^|[_-])headers$|^extra_query$",
+    re.IGNORECASE,
 )
+_IN_QUERY = re.compile(r"[?&]([^=&#\s]+)=")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -112,15 +115,20 @@ def is_secret(name: str) -> bool:
     return _SECRET.search(name) is not None
 
 
+def is_secret_option(name: str, value: object) -> bool:
+    """Whether an option is a secret: by its name, or as an address whose query names one."""
+    return is_secret(name) or (isinstance(value, str) and any(map(is_secret, _IN_QUERY.findall(value))))
+
+
 def mask(options: Mapping[str, Any]) -> dict[str, Any]:
     """Copy options, at every depth, with secrets as ``***``: for files and messages."""
     return {name: _masked(name, value) for name, value in options.items()}
 
 
 def _masked(name: str, value: Any) -> Any:  # noqa: ANN401  options are of any type
-    if isinstance(value, Mapping):
-        return mask(value)
-    return "***" if is_secret(name) and value else value
+    if is_secret_option(name, value):
+        return "***" if value else value
+    return mask(value) if isinstance(value, Mapping) else value
 
 
 def read_env_file(path: Path) -> dict[str, str]:

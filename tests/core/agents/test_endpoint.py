@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -9,7 +10,15 @@ from attrs import field, frozen
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hud_core.agents.endpoint import ClientPerLoop, innermost, must_be_url, public_url, retry_after
+from hud_core.agents.endpoint import (
+    ClientPerLoop,
+    address_of,
+    innermost,
+    must_be_url,
+    public_url,
+    retry_after,
+    without_secrets,
+)
 from hud_core.errors import ConfigError
 
 
@@ -86,6 +95,19 @@ def test_addresses_that_are_not(url: str, said: str) -> None:
 def test_what_may_be_secret_in_an_address_is_not_shown() -> None:
     assert public_url("https://me:secret@x.test:8/v1?key=secret#secret") == "https://x.test:8/v1"
     assert public_url(None) is None
+
+
+def test_what_was_sent_in_confidence_is_taken_out_of_a_text_the_longest_first() -> None:
+    told = "sk-planted-1 and sk-planted-1-more, for a tenant; a is a word"
+    assert without_secrets(told, "sk-planted-1", None, "", "a", "sk-planted-1-more") == (
+        "*** and ***, for a tenant; a is a word"
+    )
+
+
+def test_the_address_of_a_client_is_told_without_secrets() -> None:
+    assert address_of(SimpleNamespace(base_url="http://me:secret@host/v1/?key=secret")) == "http://host/v1"
+    assert address_of(SimpleNamespace(base_url="http://host/v1/")) == "http://host/v1"
+    assert address_of(object()) is None
 
 
 # --- waits and causes -------------------------------------------------------------------------------------------------

@@ -94,6 +94,16 @@ def test_what_only_sounds_like_a_secret_is_kept(key: str) -> None:
     assert mask({key: 5}) == {key: 5}
 
 
+def test_all_headers_and_queries_may_be_secrets() -> None:
+    deep = {"completion_kwargs": {"extra_headers": {"X-Tenant": "s", "X-Own": "${OWN}"}, "extra_query": {"v": "s"}}}
+    hidden = {"completion_kwargs": {"extra_headers": {"X-Tenant": MASK, "X-Own": "${OWN}"}, "extra_query": {"v": MASK}}}
+    assert mask(deep) == hidden
+    assert mask({"base_url": "https://host/v1?v=1&key=s", "docs": "https://host/?v=1"}) == {
+        "base_url": MASK,
+        "docs": "https://host/?v=1",
+    }
+
+
 def test_a_template_is_no_secret_but_a_text_around_one_may_be() -> None:
     assert mask({"api_key": "${KEY}", "token": "sk-${KEY}"}) == {"api_key": "${KEY}", "token": MASK}
 

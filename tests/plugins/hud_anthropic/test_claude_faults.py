@@ -280,7 +280,8 @@ def conversation() -> Any:
 async def test_no_error_repeats_a_secret(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
     echo = f"invalid x-api-key {KEY}, x-tenant planted-header"
     for reply in (stub.fail(401, echo), stub.broken(stub.say("ok"), 3, "api_error", echo)):
-        async with impatient_of(endpoint(reply), extra_headers={"x-tenant": "planted-header"}) as agent:
+        headers = {"x-tenant": "planted-header", "x-short": "a"}  # what is so short would be found in every word
+        async with impatient_of(endpoint(reply), extra_headers=headers) as agent:
             with pytest.raises(ProviderError, match="invalid x-api-key") as raised:
                 await agent.run(PROMPT, toolbox())
         assert "planted" not in str(raised.value)

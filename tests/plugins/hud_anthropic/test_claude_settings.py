@@ -199,3 +199,10 @@ def test_the_fingerprint_is_of_what_decides_the_answers() -> None:
     other = [{"temperature": 0.5}, {"model": "claude-opus-4-5"}, {"thinking": 2000}, {"base_url": "http://x"}]
     assert {fingerprint(**options) for options in same} == {fingerprint()}
     assert len({fingerprint(), *(fingerprint(**options) for options in other)}) == 5
+
+
+def test_two_clients_of_ones_own_are_told_apart_by_their_addresses() -> None:
+    clients = [anthropic.AsyncAnthropic(api_key="sk-1", base_url=f"http://{host}") for host in ("a", "b")]
+    one, other = (ClaudeAgent.create(model_client=client).fingerprint for client in clients)
+    assert one != other  # and so are their answers in the cache
+    assert one == ClaudeAgent.create(api_key="sk-1", base_url="http://a").fingerprint

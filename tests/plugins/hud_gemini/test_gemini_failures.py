@@ -176,9 +176,9 @@ async def test_an_answer_that_is_cut_off(cut: str, toolbox: Tools, agent_of: Age
 
 
 async def test_no_error_repeats_the_key(endpoint: Endpoint, stub: ModuleType, toolbox: Tools, agent_of: Agents) -> None:
-    server = endpoint(stub.fail(403, "key sk-planted-123 is wrong"))
-    error = await failure(agent_of(server, api_key="sk-planted-123"), toolbox)
-    assert str(error).endswith("answered 403: key *** is wrong")
+    server = endpoint(stub.fail(403, "key sk-planted-123 is wrong, tenant sk-planted-tenant"))
+    agent = agent_of(server, api_key="sk-planted-123", extra_headers={"x-tenant": "sk-planted-tenant"})
+    assert str(await failure(agent, toolbox)).endswith("answered 403: key *** is wrong, tenant ***")
 
 
 async def test_no_error_repeats_the_key_of_a_client_of_one_s_own(

@@ -214,6 +214,13 @@ def test_the_fingerprint_tells_settings_apart_and_holds_no_secret() -> None:
     assert "sk-" not in f"{same!r} {same.config!r} {same.config.described()} {same.fingerprint}"
 
 
+def test_two_clients_of_ones_own_are_told_apart_by_their_addresses() -> None:
+    clients = [genai.Client(api_key="sk-1", http_options={"base_url": f"http://{host}"}) for host in ("a", "b")]
+    one, other = (GeminiAgent.create(model_client=client).fingerprint for client in clients)
+    assert one != other  # and so are their answers in the cache
+    assert one == GeminiAgent.create(api_key="sk-1", base_url="http://a").fingerprint
+
+
 def test_the_defaults_are_the_documented_ones() -> None:
     config = GeminiConfig.from_options(KEY)
     assert (config.model, config.temperature, config.top_p, config.top_k) == ("gemini-3-pro-preview", 1.0, 0.95, 40)

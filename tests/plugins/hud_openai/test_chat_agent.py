@@ -17,6 +17,7 @@ from hud_core.model.evaluation import StopReason
 from hud_core.model.rollout import Usage
 from hud_core.model.tools import ToolResult
 from hud_openai import OpenAIChatAgent
+from hud_openai.config import SAMPLING
 
 PNG = base64.b64encode(b"a picture").decode()
 Endpoint = Callable[..., Any]
@@ -338,6 +339,14 @@ async def test_settings_reach_the_request(endpoint: Endpoint, stub: ModuleType, 
     assert sent == {"model": "m", "top_k": 5, "max_tokens": 9, "checkpoint": "c-7", "lora": "z", "logit_bias": {"5": 1}}
     assert request.headers["x-a"] == "b"
     assert request.path.endswith("?q=1")
+
+
+async def test_every_sampling_option_is_sent_as_it_is(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
+    server = endpoint(stub.say("ok"))
+    options = {name: f"as {name} is" for name in SAMPLING}
+    async with agent_of(server, **options) as agent:
+        await agent.run(ask("x"), toolbox(count_letter))
+    assert {name: server.bodies[0][name] for name in SAMPLING} == options
 
 
 async def test_settings_of_tools_are_sent_only_beside_tools(

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import attrs
+import openai
 import pytest
 
 import hud_local
@@ -155,3 +156,39 @@ async def test_no_file_of_a_run_holds_a_secret(
     assert written
     assert not [path for path, content in written.items() if b"sk-planted" in content]
     assert "sk-planted" not in repr(job.rollouts)
+
+
+async def test_no_error_repeats_what_was_sent_in_confidence(
+    endpoint: Endpoint, stub: ModuleType, kernel: Kernel
+) -> None:
+    server = endpoint(stub.fail(401, "no: sk-planted-header sk-planted-query sk-planted-part"))
+    kwargs = {"extra_headers": {"x-tenant": "sk-planted-header"}, "extra_query": {"deep": {"key": "sk-planted-query"}}}
+    options = {"base_url": f"{server.url}?v=sk-planted-part", "model": "m", "completion_kwargs": kwargs}
+    for name in ("openai", "openai_compatible"):
+        (rollout,) = await run(
+            count.task(word="sun", letter="r"), name, agent_options=options, kernel=kernel, save=False
+        )
+        assert (rollout.error or "").endswith("answered 401: no: *** *** ***")
+
+
+async def test_a_key_that_stands_for_none_is_no_part_of_an_answer(
+    endpoint: Endpoint, stub: ModuleType, kernel: Kernel
+) -> None:
+    server = endpoint(stub.say("3"))
+    options = {"base_url": server.url, "model": "m", "api_key": "3"}  # servers of one's own want any key
+    (rollout,) = await run(
+        count.task(word="strawberry", letter="r"),
+        "openai_compatible",
+        agent_options=options,
+        kernel=kernel,
+        save=False,
+    )
+    assert (rollout.reward, rollout.content) == (1.0, "3")
+
+
+@pytest.mark.parametrize("kind", [OpenAIAgent, OpenAIChatAgent])
+async def test_two_clients_of_ones_own_are_told_apart_by_their_addresses(kind: Any) -> None:
+    clients = [openai.AsyncOpenAI(base_url=f"http://{host}/v1", api_key="sk-x") for host in ("a", "b")]
+    one, other = (kind.create(model="m", openai_client=client) for client in clients)
+    assert one.fingerprint != other.fingerprint  # and so are their answers in the cache
+    assert one.fingerprint == kind.create(model="m", base_url="http://a/v1").fingerprint

@@ -17,6 +17,7 @@ from hud_core.model.content import AudioContent, Citation, ImageContent, Message
 from hud_core.model.evaluation import StopReason
 from hud_core.model.tools import ToolResult
 from hud_openai import OpenAIAgent
+from hud_openai.responses.config import PASSED
 
 PNG = base64.b64encode(b"a picture").decode()
 Endpoint = Callable[..., Any]
@@ -527,6 +528,14 @@ async def test_settings_reach_the_request(endpoint: Endpoint, stub: ModuleType, 
     assert first.headers["x-a"] == "b"
     assert first.path.endswith("?q=1")
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & second.body.keys()
+
+
+async def test_every_further_option_is_sent_as_it_is(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
+    server = endpoint(stub.respond(stub.message("ok")))
+    options = {name: f"as {name} is" for name in PASSED} | {"include": ["message.input_image.image_url"]}
+    async with agent_of(server, **options) as agent:
+        await agent.run(ask("x"), toolbox())
+    assert {name: server.bodies[0][name] for name in PASSED} == options
 
 
 async def test_the_endpoint_and_the_key_may_come_from_the_environment(

@@ -95,6 +95,20 @@ def public_url(url: str | None) -> str | None:
     return urlunsplit((scheme, netloc.rpartition("@")[2], path, "", ""))
 
 
+def address_of(client: object) -> str | None:
+    """Give where a client of somebody's own sends requests, without secrets; None where it does not tell."""
+    url = getattr(client, "base_url", None)
+    return str(public_url(str(url))).rstrip("/") if url else None
+
+
+def without_secrets(text: str, *secrets: object) -> str:
+    """Take keys, and what else was sent in confidence, out of a text, should an endpoint have repeated it."""
+    for secret in sorted(map(str, filter(None, secrets)), key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Read how many seconds an endpoint asks to wait: in milliseconds, in seconds, or until a date."""
     try:

@@ -20,7 +20,7 @@ import msgspec
 import sniffio
 
 from hud_anthropic.stream import Reader, read_error, read_events
-from hud_core.agents.endpoint import SHORTEST_SECRET, ClientPerLoop, innermost, public_url, retry_after
+from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url, retry_after, without_secrets
 from hud_core.errors import ContextOverflowError, ProviderError
 
 if TYPE_CHECKING:
@@ -115,8 +115,7 @@ class Endpoint:
 
     @property
     def _where(self) -> str:
-        url = getattr(self._config.model_client, "base_url", None) or self._config.base_url
-        return public_url(str(url or "https://api.anthropic.com")) or ""
+        return public_url(self._config.base_url) or "https://api.anthropic.com"
 
     def _meaning(self, error: APIError) -> ProviderError:
         """Say what an error of the SDK means for a rollout."""
@@ -170,9 +169,7 @@ class Endpoint:
     def _safe(self, text: str) -> str:
         """Take the key and the headers out of a text, should the endpoint have repeated them."""
         own = getattr(self._config.model_client, "api_key", None) or self._config.api_key
-        for secret in map(str, (own, *self._config.extra_headers.values())):
-            text = text.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else text
-        return text
+        return without_secrets(text, own, *self._config.extra_headers.values())
 
 
 def _make(config: ClaudeConfig) -> AsyncAnthropic:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from attrs import field, frozen
 
 from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, at_least, must_be
-from hud_core.agents.endpoint import must_be_url, public_url
+from hud_core.agents.endpoint import address_of, must_be_url, public_url
 from hud_core.errors import ConfigError
 from hud_core.settings import settings
 
@@ -153,9 +153,12 @@ class ClaudeConfig(BaseAgentConfig):
             ConfigError: A setting is unknown, given twice or wrong, or there is no key.
         """
         own = dict(options)
-        if own.get("model_client") is None:
+        client = own.get("model_client")
+        if client is None:
             own["base_url"] = own.get("base_url") or settings.anthropic_base_url
             own["api_key"] = own.get("api_key") or settings.anthropic_api_key
+        else:
+            own["base_url"] = address_of(client) or own.get("base_url")
         config = super().from_options(own)
         config.check_usable()
         return config

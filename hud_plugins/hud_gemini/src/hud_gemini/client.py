@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import sniffio
 
-from hud_core.agents.endpoint import SHORTEST_SECRET, ClientPerLoop, public_url, retry_after
+from hud_core.agents.endpoint import ClientPerLoop, public_url, retry_after, without_secrets
 from hud_core.errors import ConfigError, ContextOverflowError, ProviderError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Endpoint:
             if sniffio.current_async_library() == "asyncio":
                 raise
             raise ConfigError(ONLY_ASYNCIO) from error
-        return self._safe((answer.sdk_http_response and answer.sdk_http_response.body) or "")
+        return without_secrets((answer.sdk_http_response and answer.sdk_http_response.body) or "", self._key)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given stays open."""
@@ -155,8 +155,8 @@ class Endpoint:
         return ProviderError(self._safe(f"no answer from {self._where}: {str(error) or type(error).__name__}"))
 
     def _safe(self, text: str) -> str:
-        """Take the key out of a text, should the endpoint repeat it."""
-        return text.replace(self._key, "***") if len(self._key) >= SHORTEST_SECRET else text
+        """Take the key and the headers out of a text, should the endpoint repeat them."""
+        return without_secrets(text, self._key, *(self._config.extra_headers or {}).values())
 
 
 def _options(config: GeminiConfig) -> HttpOptionsDict:

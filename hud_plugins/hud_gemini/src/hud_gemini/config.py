@@ -8,7 +8,7 @@ import attrs
 from attrs import field, frozen
 
 from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, at_least, must_be
-from hud_core.agents.endpoint import must_be_url, public_url
+from hud_core.agents.endpoint import address_of, must_be_url, public_url
 from hud_core.errors import ConfigError
 from hud_core.settings import settings
 
@@ -123,7 +123,11 @@ class GeminiConfig(BaseAgentConfig):
         Raises:
             ConfigError: A setting is unknown, missing, of the wrong type, or contradicts another one.
         """
-        config = super().from_options(options)
+        own = dict(options)
+        if own.get("model_client") is not None:  # the SDK has no public name for a client's address
+            http_options = getattr(getattr(own["model_client"], "_api_client", None), "_http_options", None)
+            own["base_url"] = address_of(http_options) or own.get("base_url")
+        config = super().from_options(own)
         if config.base_url is None and not config.vertexai:
             config = attrs.evolve(config, base_url=settings.lookup("GOOGLE_GEMINI_BASE_URL"))
         config.check_usable()

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from hud_core.agents.endpoint import SHORTEST_SECRET, public_url, retry_after
+from hud_core.agents.endpoint import SHORTEST_SECRET, public_url, retry_after, without_secrets
 from hud_core.errors import ContextOverflowError, ProviderError
 from hud_core.settings import settings
-from hud_openai.sending import OPENAI, OwnSender, SDKSender
+from hud_openai.sending import OPENAI, OwnSender, SDKSender, sent_in_confidence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,10 +102,10 @@ class Endpoint:
         client = config.openai_client
         self._path = path
         self._extra_body: Mapping[str, Any] = config.completion_kwargs.get("extra_body") or {}
-        self._where = public_url(str(config.base_url or (client.base_url if client else OPENAI)))
-        key = (client.api_key if client else None) or config.api_key or settings.openai_api_key or "none"
-        self._secret = key if len(key) >= SHORTEST_SECRET else None
-        self._sender: Sender = SDKSender(client, config) if client else OwnSender(config, key)
+        self._where = public_url(config.base_url) or OPENAI
+        self._key = (client.api_key if client else None) or config.api_key or settings.openai_api_key or "none"
+        self._secrets = (self._key, *sent_in_confidence(config))
+        self._sender: Sender = SDKSender(client, config) if client else OwnSender(config, self._key)
 
     async def check_key(self) -> None:
         """List the models, to find out whether the key is good for that.
@@ -143,7 +143,7 @@ class Endpoint:
             raise
 
     def _refused(self, reply: Received) -> ProviderError:
-        """Say what an error means for a rollout, without the key, should the endpoint have repeated it."""
+        """Say what an error means for a rollout."""
         status, problem = reply.status, _problem(reply)
         text = self._safe(f"{self._where} answered {status}: {problem.message}")
         is_rejected = status in REJECTED
@@ -163,11 +163,12 @@ class Endpoint:
         )
 
     def _safe(self, text: str) -> str:
-        return text.replace(self._secret, "***") if self._secret else text
+        """Take the key, headers and queries out of an error, should the endpoint have repeated them."""
+        return without_secrets(text, *self._secrets)
 
     def _without_key(self, body: bytes) -> bytes:
         """Take the key out of an answer: a gateway that fails with status 200 repeats it there."""
-        return body.replace(self._secret.encode(), b"***") if self._secret else body
+        return body.replace(self._key.encode(), b"***") if len(self._key) >= SHORTEST_SECRET else body
 
 
 def is_withheld(code: str | None, text: str) -> bool:

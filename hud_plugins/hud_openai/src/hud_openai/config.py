@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from attrs import field, frozen
 
 from hud_core.agents.config import OPERATIONAL, SECRET, BaseAgentConfig, must_be
-from hud_core.agents.endpoint import must_be_url, public_url
+from hud_core.agents.endpoint import address_of, must_be_url, public_url
 from hud_core.errors import ConfigError
 from hud_core.settings import settings
 
@@ -96,7 +96,7 @@ class EndpointConfig(BaseAgentConfig):
             own["openai_client"] = own.pop("model_client")
         more = own.get("completion_kwargs") or {}
         own["completion_kwargs"] = {**passed, **more} if isinstance(more, dict) else more
-        own["base_url"] = own.get("base_url") or settings.openai_base_url
+        own["base_url"] = address_of(own.get("openai_client")) or own.get("base_url") or settings.openai_base_url
         config = super().from_options(own)
         config.check_usable()
         return config

@@ -10,7 +10,7 @@ import os
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import hud_core
 from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url
@@ -127,6 +127,14 @@ def _lines(own: Mapping[str, str], extra: Mapping[str, Any]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value is not None)
 
 
+def sent_in_confidence(config: EndpointConfig) -> list[str]:
+    """Give what requests tell the endpoint beside the key, in headers and queries, where secrets may be."""
+    kwargs = config.completion_kwargs
+    headers = {**_from_outside(), **(kwargs.get("extra_headers") or {})}
+    queries = (*parse_qsl(urlsplit(config.base_url or "").query), *_pairs(kwargs.get("extra_query") or {}))
+    return [*map(str, filter(None, headers.values())), *(value for _, value in queries)]
+
+
 def _pairs(value: object, name: str = "") -> Iterator[tuple[str, str]]:
     """Give the pairs of a query; lists and what is nested are written with brackets, as the SDK does."""
     if isinstance(value, dict):
@@ -156,7 +164,7 @@ class SDKSender:
 
     def __init__(self, client: AsyncOpenAI, config: EndpointConfig) -> None:
         self._client = client
-        self._where = public_url(str(config.base_url or client.base_url))
+        self._where = public_url(config.base_url) or OPENAI
         kwargs = config.completion_kwargs
         headers, query = kwargs.get("extra_headers") or {}, kwargs.get("extra_query") or {}
         self._options: RequestOptions = {"headers": headers, "params": query, "max_retries": 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.1
 """How often the display and Ctrl-C are looked at."""
+QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
+"""An address with a query."""
 
 
 class Plan(NamedTuple):
@@ -94,7 +97,15 @@ def _set_up_logging(verbose: int) -> None:
     if verbose > 1:
         import logging
 
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        class WithoutQueries(logging.Formatter):
+            """HTTP clients log each request, and keys may stand in the query of its address."""
+
+            def format(self, record: logging.LogRecord) -> str:
+                return QUERY.sub(r"\1?***", super().format(record))
+
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(WithoutQueries("%(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
         logging.getLogger("hud").setLevel(logging.DEBUG)
 
 

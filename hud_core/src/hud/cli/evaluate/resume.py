@@ -110,10 +110,10 @@ def _settings(path: Path, command: dict[str, Any]) -> Settings:
 def _with_options(settings: Settings, pairs: Iterable[str]) -> Settings:
     """Lay the agent's options of this call over the stored ones, whose secrets were not stored."""
     options, hidden = unmask(settings.options)
-    for pair in pairs:
-        key, value = parse_pair(pair, "-c")
-        options[key.removeprefix(f"{settings.agent}.")] = parse_value(value)
-    missing = [name for name in hidden if name not in options]
+    split = (parse_pair(pair, "-c") for pair in pairs)
+    given = {key.removeprefix(f"{settings.agent}."): parse_value(value) for key, value in split}
+    options |= given
+    missing = [name for name in hidden if name.partition(".")[0] not in given]
     if missing:
         complain("warning", f"secrets are not stored: give {', '.join(missing)} again with -c, or in the environment")
     return structs.replace(settings, options=options, variants=unmask(settings.variants)[0])
