@@ -21,6 +21,14 @@ VARIABLES = {
     "claude": "ANTHROPIC_API_KEY",
     "gemini": "GEMINI_API_KEY",
 }
+HEADER = "planted-5c1d-header"
+QUERY = "planted-9be0-query"
+TOLD = {
+    "openai": f'completion_kwargs={{"extra_headers": {{"x-tenant": "{HEADER}"}}}}',
+    "openai_compatible": f'completion_kwargs={{"extra_headers": {{"x-tenant": "{HEADER}"}}}}',
+    "claude": f'extra_headers={{"x-tenant": "{HEADER}"}}',
+    "gemini": f'extra_headers={{"x-tenant": "{HEADER}"}}',
+}
 STATUSES = (401, 429, 500, 400, 403, 529, 404, 200)
 
 Hud = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -70,18 +78,27 @@ def tattler() -> Iterator[ThreadingHTTPServer]:
 @pytest.mark.parametrize("agent", VARIABLES)
 def test_no_key_leaves_the_request(agent: str, hud: Hud, folder: Path, tattler: ThreadingHTTPServer) -> None:
     url = f"http://127.0.0.1:{tattler.server_port}"
+    if agent.startswith("openai"):  # the SDKs of the others have no place for a query
+        url += f"?key={QUERY}"
     told = {"HUD_LOGGING": "true", VARIABLES[agent]: KEY, "PYTHONWARNINGS": "always"}
     words = ["tasks.py", agent, "-m", "model-1", "--full", "-y", "-vv", "--group-size", "3"]
-    ran = hud("eval", *words, "-c", f"base_url={url}", "-c", "max_retries=1", env=told)
+    ran = hud("eval", *words, "-c", f"base_url={url}", "-c", "max_retries=1", "-c", TOLD[agent], env=told)
     shown = hud("runs", "show", "last", "--json").stdout + hud("trace", "last", "0").stdout
     heard = tattler.heard  # type: ignore[attr-defined]
     assert heard, ran.stderr
-    assert all(KEY in request for request in heard), "the endpoint is told the key, and nobody else"
+    secrets = [secret for secret in (KEY, HEADER, QUERY) if secret is not QUERY or QUERY in url]
+    assert all(secret in request for request in heard for secret in secrets), "the endpoint is told, and nobody else"
     assert ran.returncode == 1, "nothing has a score"
-    assert KEY not in ran.stdout + ran.stderr + shown
+    assert "planted" not in ran.stdout + ran.stderr + shown
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert any(path.name == "rollouts.jsonl" for path in files)
-    assert [str(path) for path, content in files.items() if KEY.encode() in content] == []
+    assert [str(path) for path, content in files.items() if b"planted" in content] == []
+    again = hud("eval", "--resume", "last", "-y", env=told)
+    if QUERY in url:  # the run must not go on at another address
+        assert again.returncode == 2
+        assert "an address with a secret in it is not stored: give base_url again with -c" in again.stderr
+    else:
+        assert "secrets are not stored: give extra_headers.x-tenant again with -c" in again.stderr
 
 
 def test_no_key_is_in_an_argument_list(hud: Hud, folder: Path, tattler: ThreadingHTTPServer) -> None:
