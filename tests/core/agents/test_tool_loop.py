@@ -333,3 +333,5 @@ async def test_an_open_rollout_is_driven() -> None:
 async def test_a_prompt_without_a_toolbox_is_an_error_that_says_so() -> None:
     with pytest.raises(ConfigError, match="needs a toolbox"):
         await FakeVendor().run(PROMPT)  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match="an agent runs a task, an open rollout, or a prompt with a toolbox; got str"):
+        await FakeVendor().run("How many?")  # type: ignore[call-overload]

@@ -57,6 +57,13 @@ async def test_a_rollout_that_one_opens_oneself(endpoint: Endpoint, stub: Module
     assert result.reward == ctx.reward == 1.0
 
 
+async def test_an_agent_runs_a_task_as_a_task_is_run_with_an_agent(endpoint: Endpoint, stub: ModuleType) -> None:
+    server = endpoint(stub.call(("count_letter", {"text": "strawberry", "letter": "r"})), stub.say("3"))
+    async with OpenAIChatAgent.create(base_url=server.url, model="m") as agent:
+        rollout = await agent.run(count.task(word="strawberry", letter="r"), max_steps=1)
+    assert (rollout.reward, rollout.stop_reason) == (0.0, StopReason.MAX_STEPS)
+
+
 async def test_a_typed_answer_is_graded_as_its_type(endpoint: Endpoint, stub: ModuleType, kernel: Kernel) -> None:
     server = endpoint(stub.say('{"x": 3, "y": 4}'))
     options = {"base_url": server.url, "model": "m"}

@@ -22,6 +22,7 @@ from hud_core.interfaces import Agent
 from hud_core.metering.meter import JobMeter, Meter
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import Answer, StopReason
+from hud_core.model.task import Task
 from hud_core.model.tools import ToolCall, ToolResult
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hud_core.agents.native import NativeTool
     from hud_core.environment.session import Tools
     from hud_core.model.content import Content
+    from hud_core.model.rollout import Rollout
     from hud_core.model.tools import Tool
 
 FINAL = (StopReason.REFUSED, StopReason.CONTENT_FILTER)
@@ -105,17 +107,28 @@ class ToolLoopAgent(Agent):
     @overload
     async def run(self, prompt: Drivable[R], toolbox: None = None, *, max_steps: int = 10) -> R: ...
 
+    @overload
+    async def run(self, prompt: Task, toolbox: None = None, *, max_steps: int = 10) -> Rollout: ...
+
     async def run(
-        self, prompt: Prompt | Drivable[Any], toolbox: Toolbox | None = None, *, max_steps: int = 10
+        self, prompt: Prompt | Drivable[Any] | Task, toolbox: Toolbox | None = None, *, max_steps: int = 10
     ) -> object:
         """Attempt a task: given a prompt and a toolbox, or the open rollout of ``hud.eval``, which is then graded.
 
         Args:
-            prompt: What is asked; or an open rollout, ``await agent.run(ctx)``.
+            prompt: What is asked; or an open rollout, ``await agent.run(ctx)``; or a task, as ``task.run(agent)``.
             toolbox: The tools.
             max_steps: Model turns at the most. The tools that the last of them calls still run.
+
+        Raises:
+            ConfigError: It is none of these.
         """
+        if isinstance(prompt, Task):
+            return await prompt.run(self, max_steps=max_steps)
         if not isinstance(prompt, Prompt):
+            if not hasattr(prompt, "drive"):
+                kind = type(prompt).__name__
+                raise ConfigError(f"an agent runs a task, an open rollout, or a prompt with a toolbox; got {kind}")
             return await prompt.drive(self, max_steps=max_steps)
         if toolbox is None:
             raise ConfigError("a prompt needs a toolbox beside it: run(prompt, toolbox); an open rollout stands alone")
