@@ -189,6 +189,13 @@ def test_too_few_tasks_say_so(write: Write, capsys: pytest.CaptureFixture[str]) 
     write("b", {"one": [1.0], "two": [1.0]})
     assert hud(["compare", "a", "b"]) == 0
     assert "with so few tasks, no difference can be told from chance" in capsys.readouterr().out
+    write("c", {"one": [1.0], "two": [0.0]})
+    write("d", {"one": [0.0], "two": [1.0]})
+    assert hud(["compare", "c", "d"]) == 0
+    assert "detectable nothing: even a true difference of 1 stays mostly unseen" in capsys.readouterr().out
+    write("e", {"one": [0.0], "two": [9.0]})  # rewards that are not from 0 to 1 may differ by more
+    assert hud(["compare", "c", "e"]) == 0
+    assert "stays mostly unseen" not in capsys.readouterr().out
 
 
 def test_the_shell_completes_runs(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,11 +176,17 @@ def _facts(found: Comparison, sides: Sequence[Side], remarks: list[str]) -> Iter
         yield "difference", f"{found.difference:+.3f}{interval}"
         yield "chance", f"p {_p_value(found.p_value)} (permutation test){_mcnemar(found)}"
     if found.detectable is not None:
-        yield "detectable", f"{found.detectable:.3f}: smaller true differences stay mostly unseen with so many tasks"
+        yield "detectable", _detectable(found.detectable, found.pairs)
     if flaky := [pair.task for pair in found.pairs if pair.is_flaky]:
         yield "flaky", f"{len(flaky):,} with other rewards in each repeat: {_some(flaky)}"
     for remark in remarks:
         yield "note", remark
+
+
+def _detectable(least: float, pairs: Sequence[Pair]) -> str:
+    if least > 1 and all(0 <= reward <= 1 for pair in pairs for reward in (*pair.first, *pair.second)):
+        return "nothing: even a true difference of 1 stays mostly unseen with so few tasks"
+    return f"{least:.3f}: smaller true differences stay mostly unseen with so many tasks"
 
 
 def _coverage(found: Comparison) -> str:
