@@ -193,6 +193,9 @@ def test_answers_that_a_judge_could_not_grade_get_their_score_later(
     assert "sk-" not in "".join(file.read_text("utf-8") for file in Path("up").iterdir() if file.is_file())
     assert rewards("up") == {"twice-1": 1.0, "twice-2": 1.0}
     assert found["changed"] == [{"rollout": "twice-1/oracle/0", "old": None, "new": 1.0, "error": None}]
+    assert (found["spent"]["calls"], found["spent"]["input_tokens"], found["spent"]["cost"]) == (1, 10, None)
+    assert hud(["regrade", "down", "--out", "third"]) == 0
+    assert "spent     cost unknown for 1 model call: 10 tokens in, 2 out" in capsys.readouterr().out
     events = list(read_events(Path("up"), "twice-1/oracle/0"))
     assert [event["type"] for event in events][-2:] == ["model_called", "graded"]
     assert "attempt_failed" not in [event["type"] for event in events]

@@ -14,6 +14,7 @@ from hud.cli.console import Ink, complain, emit, first_line, plain, say, stdout_
 from hud.cli.exits import Exit
 from hud.cli.records import contestant, forget_summary, job_data, job_of, run_name, summary_data, write_summary
 from hud.cli.runs import find
+from hud_core.environment.json_codec import to_json_data
 from hud_core.errors import ConfigError, TaskDataError
 from hud_core.settings import mask
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hud_core.job.grading import Row
     from hud_core.job.regrading import Regrading
     from hud_core.kernel import Kernel
-    from hud_core.model.rollout import Rollout
+    from hud_core.model.rollout import Rollout, Usage
     from hud_core.model.task import Task
 
 SHOWN = 20
@@ -52,9 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--max-concurrent must be at least 1, got {arguments.max_concurrent}")
     old = job_of(_ended(arguments.run))
     with stdout_is_talk():
-        plan, new = anyio.run(_regrade, old, arguments)
+        plan, new, spent = anyio.run(_regrade, old, arguments)
     write_summary(new)
-    found = _Result(old, new, plan)
+    found = _Result(old, new, plan, spent)
     if arguments.json:
         emit(json.dumps(found.data(), indent=2))
     else:
@@ -85,8 +86,8 @@ def _exit_code(found: _Result, least: float | None) -> int:
 # --- grading ----------------------------------------------------------------------------------------------------------
 
 
-async def _regrade(old: Job, arguments: argparse.Namespace) -> tuple[list[Regrading], Job]:
-    """Grade what is not graded yet, and read the new run back."""
+async def _regrade(old: Job, arguments: argparse.Namespace) -> tuple[list[Regrading], Job, Usage]:
+    """Grade what is not graded yet, and read the new run back; say what this has used of models."""
     from hud_core.job.directory import RUNS, new_job_id, read_manifest, read_scored
     from hud_core.job.fingerprint import digest_graders
     from hud_core.job.regrading import open_regraded, regrade
@@ -108,11 +109,11 @@ async def _regrade(old: Job, arguments: argparse.Namespace) -> tuple[list[Regrad
     say(f"grading {len(old.rollouts) - len(done):,} rollouts again, into {path} (to go on after a stop: --out {path})")
     try:
         waiting = [one for one in plan if one.rollout.id not in done]
-        await regrade(waiting, kernel, directory, max_concurrent=arguments.max_concurrent)
+        spent = await regrade(waiting, kernel, directory, max_concurrent=arguments.max_concurrent)
         directory.sync()
     finally:
         directory.close()
-    return plan, job_of(path)
+    return plan, job_of(path), spent
 
 
 def _read_rows(given: str, kernel: Kernel) -> list[Row]:
@@ -188,8 +189,8 @@ class _Tasks:
 class _Result:
     """What changed."""
 
-    def __init__(self, old: Job, new: Job, plan: list[Regrading]) -> None:
-        self.old, self.new = old, new
+    def __init__(self, old: Job, new: Job, plan: list[Regrading], spent: Usage) -> None:
+        self.old, self.new, self._spent = old, new, spent
         self._before = {rollout.id: rollout for rollout in old.rollouts}
         after = {rollout.id: rollout for rollout in new.rollouts}
         self.regraded = [after[one.rollout.id] for one in plan if one.graders is not None]
@@ -202,6 +203,7 @@ class _Result:
             "of": self.old.id,
             **job_data(self.new),
             "old_summary": summary_data(self.old.summary()),
+            "spent": to_json_data(self._spent),
             "regraded": len(self.regraded),
             "changed": [
                 {"rollout": one.id, "old": self._before[one.id].reward, "new": one.reward, "error": one.error}
@@ -212,6 +214,8 @@ class _Result:
 
     def lines(self, ink: Ink, width: int | None) -> Iterator[str]:
         """Give it as people read it."""
+        from hud.cli.report import spent
+
         yield from self._table(ink, width)
         counted = f"{len(self.regraded):,}/{len(self._before):,} rollouts, {len(self.changed):,} changed"
         yield f"{'regraded':<9} {counted}"
@@ -225,6 +229,8 @@ class _Result:
             yield f"{'invalid':<9} {', '.join(f'{cause} {count:,}' for cause, count in after.causes.items())}"
         for failed in [one for one in self.regraded if one.reward is None][:1]:
             yield f"{'such as':<9} {plain(failed.task)}: {first_line(failed.error or '')}"
+        if self._spent.calls:
+            yield f"{'spent':<9} {spent(self._spent)}"
         yield f"{'run':<9} {self.new.directory}"
 
     def _table(self, ink: Ink, width: int | None) -> Iterator[str]:

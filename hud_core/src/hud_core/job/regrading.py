@@ -25,7 +25,7 @@ from hud_core.log import logger
 from hud_core.metering.meter import JobMeter
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.events import AttemptFailed, Graded
-from hud_core.model.rollout import Rollout, Status
+from hud_core.model.rollout import NO_USAGE, Rollout, Status
 from hud_core.trace import Recorder, current_recorder
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hud_core.interfaces import Agent
     from hud_core.kernel import Kernel
     from hud_core.model.evaluation import Answer, Evaluation
+    from hud_core.model.rollout import Usage
 
 KEY = "regraded"
 """What ``job.json`` calls the run that was graded again, and how."""
@@ -134,7 +135,7 @@ async def regrade(
     *,
     max_concurrent: int = 30,
     timeouts: Timeouts | None = None,
-) -> list[Rollout]:
+) -> Usage:
     """Grade rollouts again, and keep the record of each when it has ended.
 
     One that cannot be graded again is invalid, with the cause ``grader`` and the reason; one that never had an answer
@@ -147,23 +148,27 @@ async def regrade(
         max_concurrent: Rollouts at once.
         timeouts: Deadlines; that of the phase ``grade`` holds.
 
+    Returns:
+        What the graders used of models.
+
     Raises:
         RunDirectoryError: The directory cannot be written; what it holds stays readable.
     """
     waiting, prompts = iter(plan), _Prompts(directory.path / "events.jsonl")
     seconds = (timeouts or Timeouts()).grade
-    done: list[Rollout] = []
+    spent = NO_USAGE
     meter = JobMeter(kernel.meter)
     judges: dict[str, Agent] = {}
 
     async def work() -> None:
+        nonlocal spent
         for one in waiting:
             recorder = Recorder(one.rollout.id, meter=meter.rollout(one.rollout.repeat))
             grading = Grading(kernel, prompts.of(one.rollout.id), judges)
             record = await _again(one, grading, recorder, seconds, directory.path.name)
             directory.append_events(recorder.pending)
             directory.append_rollout(record)
-            done.append(record)
+            spent += recorder.usage
 
     try:
         async with anyio.create_task_group() as workers:
@@ -174,7 +179,7 @@ async def regrade(
     finally:
         for warning in await Backends(kernel, None).aclose(judges.values()):
             logger().warning(warning)
-    return done
+    return spent
 
 
 async def _again(one: Regrading, grading: Grading, recorder: Recorder, seconds: float | None, job: str) -> Rollout:
