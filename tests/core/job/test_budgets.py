@@ -237,6 +237,20 @@ async def test_an_endpoint_that_does_not_say_what_it_used_counts_as_estimated(jo
     assert done.usage.cost is None
 
 
+async def test_a_job_goes_on_though_its_endpoint_does_not_say_what_it_used(
+    job: Callable[..., Any], tmp_path: Path
+) -> None:
+    class Silent(Spender):
+        async def respond(self, conversation: Conversation) -> ModelTurn:
+            return ModelTurn(text="done", raw={})
+
+    first = await job(Silent(), max_cost=300, directory=tmp_path / "run")
+    assert [rollout.is_scored for rollout in first] == [True, False]
+    assert first.ended is not None
+    last = await job(Silent(), max_cost=2000, directory=tmp_path / "run", resume=True)
+    assert (last.coverage, last.ended, last.usage.cost) == (1.0, None, None)
+
+
 async def test_a_judge_is_paid_by_the_rollout_that_it_judges(kernel: Kernel) -> None:
     own, judge = Environment("judged"), Spender(model="gpt-4o", tokens=1000)
 

@@ -261,6 +261,8 @@ _spent_decoder = msgspec.json.Decoder(_Spent)
 def read_spending(path: Path, prices: Prices) -> Usage:
     """Add up what every model call of a job used, those of rollouts that never ended included.
 
+    What a call used that does not tell it, nobody knows any more; counted as unknown, no budget could ever go on.
+
     Args:
         path: The run directory.
         prices: For calls whose price was not known then.
@@ -275,7 +277,8 @@ def read_spending(path: Path, prices: Prices) -> Usage:
             usage = call.usage
             if usage.cost is None:
                 usage = replace(usage, cost=prices.cost((call.model,), usage))
-            spent += usage
+            if usage.tokens or usage.cost is not None:
+                spent += usage
     return spent
 
 
