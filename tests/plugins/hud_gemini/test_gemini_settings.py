@@ -107,6 +107,18 @@ async def test_the_key_and_the_address_may_come_from_the_environment(
     assert [r.headers["x-goog-api-key"] for r in server.requests] == ["of-GOOGLE_API_KEY", "of-GEMINI_API_KEY"]
 
 
+async def test_requests_go_through_the_proxy_of_the_environment(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = endpoint(stub.say("ok"))
+    monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with GeminiAgent.create(base_url="http://gemini.invalid", api_key="k") as agent:
+        assert (await agent.run(ask(), toolbox())).text == "ok"
+    [request] = proxy.requests
+    assert request.path.startswith("http://gemini.invalid/v1beta/models/")
+
+
 async def test_an_endpoint_may_need_no_key(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
     server = endpoint(stub.say("ok"))
     async with GeminiAgent.create(base_url=server.url.removesuffix("/v1"), validate_api_key=False) as agent:

@@ -171,11 +171,14 @@ def _options(config: GeminiConfig) -> HttpOptionsDict:
 
 
 def _http_client() -> ClientSession | AsyncClient:
+    from urllib.request import getproxies
+
     import aiohttp
     import httpx2
 
     if sniffio.current_async_library() == "asyncio":
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=True)
+        has_proxy = bool(getproxies())  # where there may be one, aiohttp looks for it with each request, in a thread
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=has_proxy)
     unlimited = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     return httpx2.AsyncClient(limits=unlimited, follow_redirects=True)
 
