@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from hud_core import Agent, Environment
@@ -56,6 +57,8 @@ class Row(NamedTuple):
     budget: float | None = None
     limit: float | None = None
     """What a bare loop that does the same work with nothing around it takes, measured in the same run."""
+    bare: float | None = None
+    """What the vendor's SDK takes to send the same requests, written beforehand, and to give answers nobody reads."""
 
 
 def cpu(work: Callable[[], object], number: int, repeats: int = 3) -> float:
@@ -66,6 +69,22 @@ def cpu(work: Callable[[], object], number: int, repeats: int = 3) -> float:
         work()
         best = min(best, time.process_time() - started)
     return best / number * 1e6
+
+
+async def in_turns(*attempts: Callable[[], Awaitable[object]], repeats: int = 8) -> list[float]:
+    """Give the CPU milliseconds of each of some attempts, the best of some repeats; a busy machine disturbs all alike.
+
+    What runs in other threads, such as an endpoint, does not count.
+    """
+    best = [float("inf")] * len(attempts)
+    for repeat in range(repeats + 1):
+        for place, attempt in enumerate(attempts):
+            gc.collect()  # what the one before left is not for this one to clear away
+            began = time.thread_time()
+            await attempt()
+            if repeat:  # the first one imports, and connects
+                best[place] = min(best[place], (time.thread_time() - began) * 1e3)
+    return best
 
 
 def command_cpu(command: list[str], repeats: int = 15, **environment: str) -> float:

@@ -2,8 +2,9 @@
 
 The endpoint is a process of its own, so that only the agents' CPU counts; where there are two cores, each has one. The
 limit of A1 is requests of the same length over bare sockets, which nobody makes and whose replies nobody reads; with a
-client of the SDK it is the same conversations by the SDK's own method in a bare loop. That of A3 is the time that the
-answers and the waits which the endpoint asked for take by themselves.
+client of the SDK it is the same conversations by the SDK's own method in a bare loop, and bare is such a client that
+sends requests of the same length, whose answers nobody reads. That of A3 is the time that the answers and the waits
+which the endpoint asked for take by themselves.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def measure() -> list[Row]:
     with endpoint("--delay", str(LATENCY), "--turns", str(CALLS)) as url:
         bare, ours = [[anyio.run(_timed, way(url), agents) for agents in (100, 1_000)] for way in (_sockets, _ours)]
         _, responses_cpu = anyio.run(_timed, _ours(url, OpenAIAgent), 100)
-        _, given_cpu = anyio.run(
-            _timed, _given(url), 100
-        )  # from here on the SDK is imported, which costs the others too
+        # from here on the SDK is imported, which costs the others too
+        _, given_cpu = anyio.run(_timed, _given(url), 100)
+        _, bare_cpu = anyio.run(_timed, _bare(url), 100)
         _, sdk_cpu = anyio.run(_timed, _sdk(url), 100)
         _, sdk_responses_cpu = anyio.run(_timed, _sdk_responses(url), 100)
     what = f"agents with {CALLS} model calls: time over the ideal"
@@ -76,7 +77,7 @@ def measure() -> list[Row]:
         Row("A1", f"100 {what}", ours[0][0], "x", 1 / 0.9, bare[0][0]),
         Row("A1", f"1,000 {what}", ours[1][0], "x", 1 / 0.8, bare[1][0]),
         Row("A1", "CPU of a call on the Responses API, 100 agents", responses_cpu, "ms", 0.22, sdk_responses_cpu),
-        Row("A1", "CPU of a call with a client of the SDK, 100 agents", given_cpu, "ms", 0.9, sdk_cpu),
+        Row("A1", "CPU of a call with a client of the SDK, 100 agents", given_cpu, "ms", 0.9, sdk_cpu, bare_cpu),
         Row("A1", "what retries, rate limit and price take of a call", metering(), "us", 5),
         Row("A2", "memory of a rollout that waits for an answer, 1,000 live", _memory_of(1_000), "KB", 100),
         Row("A3", "100 agents, 30 % of calls refused: time over that of answers and waits", refused(100), "x", 1 / 0.8),
@@ -136,19 +137,8 @@ async def _given(url: str) -> AsyncIterator[Attempt]:
 @contextlib.asynccontextmanager
 async def _sockets(url: str) -> AsyncIterator[Attempt]:
     where = urlsplit(url)
-    function = ToolFunction(echo).tool
-    offered = {"name": function.name, "description": function.description, "parameters": function.input_schema}
-    said = [
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "call_0", "type": "function", "function": {}}]},
-        {"role": "tool", "tool_call_id": "call_0", "content": "on"},
-    ]
-    requests = []
-    for turn in range(CALLS):
-        messages = [{"role": "user", "content": "go on"}, *said * turn]
-        body = {"model": "m", "messages": messages, "tools": [{"type": "function", "function": offered}]}
-        content = json.dumps(body).encode()
-        head = f"POST {where.path}/chat/completions HTTP/1.1\r\nhost: {where.netloc}\r\n"
-        requests.append(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
+    head = f"POST {where.path}/chat/completions HTTP/1.1\r\nhost: {where.netloc}\r\n"
+    requests = [f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in _bodies()]
 
     async def attempt() -> None:
         with socket.create_connection((where.hostname, where.port)) as sock:
@@ -159,6 +149,35 @@ async def _sockets(url: str) -> AsyncIterator[Attempt]:
                 assert sock.recv(65536).endswith(b"}")
 
     yield attempt
+
+
+def _bodies() -> list[bytes]:
+    """Write the requests of a conversation."""
+    function = ToolFunction(echo).tool
+    offered = {"name": function.name, "description": function.description, "parameters": function.input_schema}
+    call = {"id": "call_0", "type": "function", "function": {"name": "echo", "arguments": '{"text": "on"}'}}
+    said = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_0", "content": "on"},
+    ]
+    body = {"model": "m", "tools": [{"type": "function", "function": offered}]}
+    talks = ([{"role": "user", "content": "go on"}, *said * turn] for turn in range(CALLS))
+    return [json.dumps({**body, "messages": messages}).encode() for messages in talks]
+
+
+@contextlib.asynccontextmanager
+async def _bare(url: str) -> AsyncIterator[Attempt]:
+    import openai
+
+    bodies, form = _bodies(), openai.AsyncAPIResponse[object]
+    async with openai.AsyncOpenAI(base_url=url, api_key="x", http_client=openai.DefaultAioHttpClient()) as client:
+
+        async def attempt() -> None:
+            for body in bodies:
+                response = await client.post("/chat/completions", cast_to=form, content=body)
+                await response.read()
+
+        yield attempt
 
 
 @contextlib.asynccontextmanager

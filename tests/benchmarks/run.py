@@ -41,19 +41,20 @@ def rows_of(module: str) -> list[dict[str, object]]:
 
 
 def table(rows: list[dict[str, object]]) -> Table:
-    """Lay rows out, with the ratio to the limit and to the budget."""
+    """Lay rows out, with the ratio to the limit and what the vendor's SDK takes of it."""
     shown = Table(title=f"{platform.python_implementation()} {platform.python_version()}, CPU time")
     for name in ("row", "what"):
         shown.add_column(name)
-    for name in ("ours", "limit", "ours/limit", "budget", "within"):
+    for name in ("ours", "bare", "limit", "ours/limit", "budget", "within"):
         shown.add_column(name, justify="right")
     for row in rows:
-        ours, limit, budget = row["ours"], row["limit"], row["budget"]
+        ours, bare, limit, budget = row["ours"], row["bare"], row["limit"], row["budget"]
         within = "" if budget is None else "yes" if holds(row) else "[red]no[/]"
         shown.add_row(
             str(row["row"]),
             str(row["what"]),
             f"{ours:.4g} {row['unit']}",
+            "" if bare is None else f"{bare:.4g}",
             "" if limit is None else f"{limit:.4g}",
             "" if limit is None else f"{ours / limit:.2f}",
             "" if budget is None else f"{budget:g}",
