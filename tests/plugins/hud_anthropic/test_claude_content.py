@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from hud_anthropic import ClaudeAgent
 from hud_anthropic.client import Reply
-from hud_anthropic.messages import mark_for_cache
+from hud_anthropic.messages import Written, mark_for_cache
 from hud_anthropic.replies import read_reply
 from hud_anthropic.stream import Reader, read_events
+from hud_core.agents import Conversation
 from hud_core.environment.session import Toolbox
 from hud_core.errors import ProviderError
 from hud_core.model.content import AudioContent, ImageContent, Message, Prompt, ResourceContent, TextContent
@@ -327,12 +328,15 @@ kinds = st.sampled_from(["text", "thinking", "tool_use", "server_tool_use", "els
 odd_blocks = st.fixed_dictionaries({"type": kinds}, optional=dict.fromkeys(keys, anything))
 odd_messages = st.fixed_dictionaries(
     {"content": st.lists(odd_blocks | anything, max_size=3)},
-    optional={"usage": anything, "stop_reason": anything, "stop_details": anything, "model": anything},
+    optional=dict.fromkeys(("usage", "stop_reason", "stop_details", "model", "container"), anything),
 )
 
 
 @given(odd_messages)
 @example({"content": [{"type": "tool_use", "id": 5, "name": 7}], "model": 1})
+@example({"content": [{"type": "text", "text": "ok", "toolset_name": "computer"}]})
+@example({"content": [], "container": "box_1"})
+@example({"content": [], "container": {"expires_at": "later"}})
 def test_whatever_a_gateway_writes_is_a_turn_or_an_error_of_its_own(message: Any) -> None:
     reader = Reader()
     reader.feed_whole(json.dumps(message).encode())
@@ -344,3 +348,5 @@ def test_whatever_a_gateway_writes_is_a_turn_or_an_error_of_its_own(message: Any
         assert isinstance(turn.text, str)
         assert isinstance(turn.model, str)
         assert all(isinstance(call.name, str) and isinstance(call.id, str) for call in turn.calls)
+        written = Written.of(Conversation(turns=[turn]), citable=False)
+        assert [said["content"] for said in written.messages] == ([turn.raw["content"]] if turn.raw["content"] else [])

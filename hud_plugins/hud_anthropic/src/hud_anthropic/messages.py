@@ -81,7 +81,8 @@ class Written:
             self.container = container["id"]
         if content := raw["content"]:
             self.messages.append({"role": "assistant", "content": content})
-            self._writer.families = {b["id"]: b["toolset_name"] for b in content if b.get("toolset_name")}
+            calls = [block for block in content if block["type"] == "tool_use" and block.get("toolset_name")]
+            self._writer.families = {call["id"]: call["toolset_name"] for call in calls}
 
 
 class _Writer:

@@ -60,8 +60,9 @@ def _read(reply: Reply, toolsets: Mapping[str, str]) -> ModelTurn:
     text, citations = _answer(blocks)
     finish = None if message.get("stop_reason") is None else str(message["stop_reason"])
     raw: Wire = {"role": "assistant", "content": blocks}
-    if message.get("container"):
-        raw["container"] = message["container"]
+    container = message.get("container")
+    if isinstance(container, dict) and container.get("id"):  # the next request names it
+        raw["container"] = container
     return ModelTurn(
         text=text or _explanation(message.get("stop_details")),
         reasoning="\n\n".join(block["thinking"] for block in blocks if block.get("thinking")),
