@@ -20,6 +20,7 @@ from hud_docker.egress import Egress
 from hud_docker.engine import Engine
 from hud_docker.ownership import Owner
 from hud_docker.proxy import MOST_HEAD, ForwardProxy, read_host
+from hud_docker.sweeping import leave
 
 Handler = Callable[[SocketStream], Any]
 
@@ -212,7 +213,7 @@ async def test_a_container_has_no_other_way_out(engine: Engine) -> None:
         for it in (container, neighbour):
             await engine.call(client.remove_container, it["Id"], v=True, force=True)
         await egress.aclose()
-        await owner.end(engine)
+        await leave(engine, owner)
     tried = json.loads(said)
     assert tried.pop("allowed") == "hello"
     assert tried.pop("refused") == "HTTPError: HTTP Error 403: Forbidden"

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +90,17 @@ def test_podman_runs_containers_and_keeps_nothing_of_the_dead(options: dict[str,
 
 
 def test_an_engine_that_crashes_costs_attempts_and_leaves_nothing(options: dict[str, Any]) -> None:
+    """It is away for longer than attempts in a row take: they wait for it."""
     with engines.own_engine() as engine, start(engine, number=2, **options) as running:
         until(running, "prompted")
         engine.kill()
+        time.sleep(5)
         engine.start()
         found = outcomes(running)
         assert running.wait(60) == 0
-        for reward, cause, error, attempts in found:
-            assert reward == 1.0 or (cause == "backend" and "engine" in error and attempts == 3), found
+        assert [reward for reward, *_ in found] == [1.0, 1.0], found
         assert found[0][3] > 1, "the rollout that was running is tried again"
-        gc(engine)
-        assert held(engine) == []
+        assert held(engine) == [], "the job removes what the engine could not when it was asked to"
 
 
 def test_a_full_disk_is_said_and_not_tried_again(options: dict[str, Any]) -> None:
@@ -122,7 +123,7 @@ async def test_an_image_that_vanishes_is_named(options: dict[str, Any], monkeypa
             await session.setup("count", {})
         with engine.client() as client:
             client.remove_image(engines.IMAGE, force=True)
-        with pytest.raises(ImageMissingError) as caught:
+        with pytest.raises(ImageMissingError, match=f"the image '{engines.IMAGE}' is not there any more") as caught:
             async with backend.open(ref):
                 pytest.fail("there is no image")
         assert verdict_for(caught.value, "open") == (Cause.BACKEND, False)

@@ -20,7 +20,7 @@ from hud_docker import liveness
 from hud_docker.engine import Engine
 from hud_docker.liveness import Judgement, Place, Signs, Verdict
 from hud_docker.ownership import KIND, OWNER, Owner
-from hud_docker.sweeping import Sweep, sweep
+from hud_docker.sweeping import Sweep, leave, sweep
 
 LEFT = ["container", "heartbeat", "image", "network", "volume"]
 
@@ -77,7 +77,7 @@ async def test_an_owner_that_has_ended_leaves_nothing(engine: Engine, docker: AP
     await owner.begin(engine)
     await owner.begin(engine)
     assert held_by(docker, owner.id) == ["heartbeat"], "each heartbeat replaces the one before"
-    await owner.end(engine)
+    await leave(engine, owner)
     assert held_by(docker, owner.id) == []
 
 

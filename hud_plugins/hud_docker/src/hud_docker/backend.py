@@ -14,13 +14,14 @@ from hud_core.model.task import EnvRef
 from hud_core.trace import log_line
 from hud_docker.egress import Egress
 from hud_docker.engine import Engine
+from hud_docker.errors import EngineError, EngineUnreachableError
 from hud_docker.images import described, inspected
 from hud_docker.options import read_options
 from hud_docker.ownership import Owner
 from hud_docker.peer import Plan
 from hud_docker.pool import Pool
 from hud_docker.session import open_container_session
-from hud_docker.sweeping import sweep
+from hud_docker.sweeping import leave, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
     from hud_docker.options import ContainerOptions
 
 END_SECONDS = 10.0
-"""How long an engine may take to hear that nothing of ours is left."""
+"""How long an engine may take to remove what is still left of ours, and our heartbeats."""
+AWAY_SECONDS = 60.0
+"""How long rollouts wait for an engine that has answered before, and does not now: it may be restarting."""
+LOOK_SECONDS = 0.5
+"""How often such an engine is looked for."""
 
 
 class DockerBackend(Backend):
@@ -48,6 +53,7 @@ class DockerBackend(Backend):
         self._images: dict[tuple[str, str | None], dict[str, Any]] = {}
         self._finding: dict[tuple[str, str | None], anyio.Lock] = {}
         self._beating: anyio.CancelScope | None = None
+        self._away_since: float | None = None
         self._pools: list[Pool] = []
         self._networks: dict[tuple[str, ...], Egress] = {}
 
@@ -150,6 +156,19 @@ class DockerBackend(Backend):
                     self.tasks.start_soon(self._tend, engine, self._beating, name="docker")
         return self._engine
 
+    async def until_back(self) -> None:
+        """Wait for an engine that has answered before, so that the next attempt finds it: once, if it stays away."""
+        if (engine := self._engine) is None:
+            return
+        if self._away_since is None:
+            self._away_since = anyio.current_time()
+            logger().warning(f"no engine answers at {engine.address} any more; waiting {AWAY_SECONDS:.0f} s for it")
+        while not await _answers(engine):
+            if anyio.current_time() - self._away_since > AWAY_SECONDS:
+                return
+            await anyio.sleep(LOOK_SECONDS)
+        self._away_since = None
+
     async def _tend(self, engine: Engine, scope: anyio.CancelScope) -> None:
         """Show that this owner lives, as long as the backend does."""
         with scope:
@@ -166,7 +185,7 @@ class DockerBackend(Backend):
         return described(self._images[key], options)
 
     async def aclose(self) -> None:
-        """End what goes on, and tell the engine that nothing of ours is left."""
+        """End what goes on, and see to it that nothing of ours is left."""
         async with anyio.create_task_group() as closing:
             for pool in self._pools:
                 closing.start_soon(pool.aclose)
@@ -181,7 +200,7 @@ class DockerBackend(Backend):
             return
         with anyio.move_on_after(END_SECONDS, shield=True):
             try:
-                await self._owner.end(engine)
+                await leave(engine, self._owner)
             except HudError as error:
                 logger().warning(f"the engine keeps a heartbeat: {describe(error)}; `hud gc` removes it")
         await engine.aclose()
@@ -189,6 +208,14 @@ class DockerBackend(Backend):
 
 def _say(text: str) -> None:
     log_line(text, source="docker")
+
+
+async def _answers(engine: Engine) -> bool:
+    try:
+        await engine.read(engine.client.ping)
+    except EngineError:
+        return False
+    return True
 
 
 async def _swept(engine: Engine, owner: str) -> None:
@@ -209,7 +236,11 @@ class _Opened:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Session:
-        return await self._stack.enter_async_context(await self._backend.session(self._name, self._options))
+        try:
+            return await self._stack.enter_async_context(await self._backend.session(self._name, self._options))
+        except EngineUnreachableError:
+            await self._backend.until_back()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

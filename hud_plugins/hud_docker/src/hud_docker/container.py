@@ -180,7 +180,7 @@ class Container:
             await self.attached.aclose()
 
     def _left(self, why: str) -> None:
-        logger().warning(f"container {self.name} is not removed: {why}; `hud gc` will do it")
+        logger().warning(f"container {self.name} is not removed: {why}; the job does it when it ends, or `hud gc`")
 
 
 def _said(code: int | None, *, is_oom: bool, memory: int | None) -> str:

@@ -41,7 +41,7 @@ SOON = 5.0
 class Owner:
     """A kernel of this process, as the owner of what it creates on an engine.
 
-    `begin` comes before anything is created, `beat` runs as long as anything is there, `end` comes last.
+    `begin` comes before anything is created, `beat` runs as long as anything is there, `sweeping.leave` comes last.
     """
 
     id: str = field(factory=new_id)
@@ -80,15 +80,7 @@ class Owner:
             else:
                 wait = BEAT
 
-    async def end(self, engine: Engine) -> None:
-        """Take the heartbeats away, when nothing of ours is left.
-
-        Raises:
-            EngineError: The engine does not do it.
-        """
-        await self._forget(engine)
-
-    async def _forget(self, engine: Engine, but: str = "") -> None:
+    async def _forget(self, engine: Engine, but: str) -> None:
         filters = {"label": f"{OWNER}={self.id}"}
         found = await engine.read(engine.client.volumes, filters=filters)
         for volume in found["Volumes"] or ():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from attrs import evolve, field, frozen
 
+from hud_core.log import logger
 from hud_docker.errors import ConflictError, EngineError, MissingError
 from hud_docker.liveness import Judgement, Signs, Verdict, judge, place_here
 from hud_docker.ownership import KIND, OWNER, SUMMONS, is_sign, summon
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from hud_docker.engine import Engine
+    from hud_docker.ownership import Owner
 
-__all__ = ["Leftover", "Sweep", "sweep"]
+__all__ = ["Leftover", "Sweep", "leave", "sweep"]
 
 ROUNDS = 3
 """How often at the most: what a client had asked for when it was killed may arrive while we sweep."""
@@ -116,6 +118,22 @@ async def _summon(engine: Engine, held: Holdings) -> None:
             await summon(engine, owner)
 
 
+async def leave(engine: Engine, owner: Owner) -> None:
+    """Remove what an owner that ends still has: what an engine did not remove when it was asked to, or was away then.
+
+    Its heartbeats go last, and stay where anything else does, so that the next job finds that.
+
+    Raises:
+        EngineError: The engine does not say what there is.
+    """
+    mine = f"{OWNER}={owner.id}"
+    held = [*await _containers(engine, mine), *await _networks(engine, mine)]
+    held += [_volume(it) for it in await _volumes(engine, mine)]
+    _, failed = await _remove(engine, held)
+    for it in failed:
+        logger().warning(f"{it.sort} {it.name} is not removed: {it.problem}; `hud gc` will do it")
+
+
 # --- what there is ----------------------------------------------------------------------------------------------------
 
 
@@ -150,8 +168,8 @@ def _seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
-async def _volumes(engine: Engine) -> list[dict[str, Any]]:
-    found = await engine.read(engine.client.volumes, filters={"label": OWNER})
+async def _volumes(engine: Engine, label: str = OWNER) -> list[dict[str, Any]]:
+    found = await engine.read(engine.client.volumes, filters={"label": label})
     return list(found["Volumes"] or ())
 
 
@@ -159,13 +177,13 @@ def _volume(found: dict[str, Any]) -> Leftover:
     return _leftover("heartbeat" if is_sign(found) else "volume", found["Name"], found["Name"], found["Labels"])
 
 
-async def _containers(engine: Engine) -> list[Leftover]:
-    found = await engine.read(engine.client.containers, all=True, filters={"label": OWNER})
+async def _containers(engine: Engine, label: str = OWNER) -> list[Leftover]:
+    found = await engine.read(engine.client.containers, all=True, filters={"label": label})
     return [_leftover("container", it["Id"], it["Names"][0].lstrip("/"), it["Labels"]) for it in found]
 
 
-async def _networks(engine: Engine) -> list[Leftover]:
-    found = await engine.read(engine.client.networks, filters={"label": OWNER})
+async def _networks(engine: Engine, label: str = OWNER) -> list[Leftover]:
+    found = await engine.read(engine.client.networks, filters={"label": label})
     return [_leftover("network", it["Id"], it["Name"], it["Labels"]) for it in found]
 
 

@@ -25,6 +25,7 @@ from hud_docker.errors import ImageMissingError
 from hud_docker.options import ContainerOptions
 from hud_docker.ownership import Owner
 from hud_docker.sweeping import IMAGES as TEMPORARY
+from hud_docker.sweeping import leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -277,4 +278,4 @@ async def _owner(engine: Engine) -> AsyncIterator[Owner]:
             raise failure
     finally:
         with anyio.move_on_after(CLEAN_UP_SECONDS, shield=True):
-            await owner.end(engine)
+            await leave(engine, owner)
