@@ -38,7 +38,7 @@ FIELDS: dict[str, tuple[str, Any]] = {**_TEXT, **_FLAGS, **_NUMBERS}
 """Each setting's environment variable and default."""
 
 _SECRET = re.compile(
-    r"(^|[_-])(api_?key|key|token|secret|password|passwd|credentials?|authorization|auth)([_-]id)?$"
+    r"((^|[_-])(api_?key|key|token|credentials?|authorization|auth)|secret|password|passwd)([_-]id)?$"
     r"|(^|[_-])headers$|^extra_query$",
     re.IGNORECASE,
 )

@@ -60,9 +60,10 @@ class Redactor:
     """
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        # The longest first: one may be part of another.
+        # Lines are what is written: each of a value's is hidden. The longest first: one may be part of another.
+        pieces = ((name, piece) for name, value in env.items() for piece in {value, *value.splitlines()})
         self._hidden = sorted(
-            (value for name, value in env.items() if len(value) >= (_SHORT if is_secret(name) else _LONG)),
+            (piece for name, piece in pieces if len(piece) >= (_SHORT if is_secret(name) else _LONG)),
             key=len, reverse=True,
         )  # fmt: skip
 
