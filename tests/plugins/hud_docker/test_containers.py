@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 
 import anyio
 import pytest
@@ -154,7 +155,7 @@ async def test_variables_reach_the_container_and_nothing_else(backend, shop, doc
 async def test_a_script_runs_a_scenario_of_a_connected_image(shop, docker, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     env = Environment("mine")
-    env.connect_image(shop, env_vars={"GREETER": "Bob"})
+    env.connect_image(shop, env_vars={"GREETER": "Bob"}, options={"network": "none", "ready_timeout": 60})
 
     class Buyer(Agent):
         async def run(self, prompt, toolbox, *, max_steps):
@@ -184,6 +185,18 @@ async def test_a_server_that_does_not_start_is_an_error_with_its_end_and_its_las
     said = await failure(backend, ref(variant(command)))
     assert said.startswith("container of image 'hud-test-shop-variant:")
     assert [part for part in says if part not in said] == [], said
+
+
+@pytest.mark.parametrize("closed", [{"network": "none"}, {"network": "internal"}])
+async def test_a_server_whose_port_leads_nowhere_is_said_so_at_once(backend, variant, docker, closed):
+    network = docker.create_network(f"hud-test-{secrets.token_hex(4)}", internal=True)["Id"]
+    try:
+        options = {"network": network} if closed["network"] == "internal" else closed
+        said = await failure(backend, ref(variant("CMD hud dev env:env --port 9000"), **options))
+    finally:
+        docker.remove_network(network)
+    assert "serves MCP over HTTP, and its network publishes no port" in said
+    assert ours(docker, backend) == []
 
 
 @BOTH

@@ -211,8 +211,10 @@ def test_templates_are_replaced_when_a_container_is_made_and_not_before(monkeypa
 
 
 def test_secret_values_are_hidden_in_what_a_container_writes():
-    clean = Redactor({"API_KEY": "hunter2", "LONG": "x" * 20, "MODE": "fast", "OTHER_KEY": "hunter2-longer"})
+    clean = Redactor({"PGPASSWORD": "hunter2", "LONG": "x" * 20, "MODE": "fast", "OTHER_KEY": "hunter2-longer"})
     assert clean("hunter2-longer or hunter2, fast, " + "x" * 20) == "*** or ***, fast, ***"
+    key = Redactor({"SIGNING_KEY": "-----BEGIN KEY-----\nMIIEvQIBADAN\n-----END KEY-----\n"})
+    assert key("it has MIIEvQIBADAN") == "it has ***", "a key of several lines is written line by line"
 
 
 # --- what images say --------------------------------------------------------------------------------------------------
@@ -230,6 +232,7 @@ def test_secret_values_are_hidden_in_what_a_container_writes():
         ({"Cmd": ["sh", "-c", "exec hud dev env"]}, {}, ("sh", "-c", "exec hud dev env"), 8765),
         ({"Cmd": ["sh", "-c", "hud dev env"], "ExposedPorts": {"70/tcp": {}}}, {}, ("sh", "-c", "hud dev env"), 70),
         ({"Cmd": ["sh", "-c", "hud dev env --stdio"]}, {}, ("sh", "-c", "hud dev env --stdio"), None),
+        ({"Cmd": ["sh", "-c", "hud dev env --stdio; sync"]}, {}, ("sh", "-c", "hud dev env --stdio; sync"), None),
         ({"Cmd": ["x"], "Labels": {"org.hud.transport": "http", "org.hud.port": "5"}}, {}, ("x",), 5),
         ({"Cmd": ["hud", "dev", "env"], "Labels": {"org.hud.transport": "http"}}, {}, ("hud", "dev", "env"), 8765),
         ({"Cmd": ["hud", "dev", "env"]}, {"port": 7}, ("hud", "dev", "env"), 7),

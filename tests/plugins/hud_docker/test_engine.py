@@ -272,6 +272,23 @@ async def test_a_full_disk_is_said_as_such() -> None:
     await engine.aclose()
 
 
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        (b"could not select device driver with capabilities: [[gpu]]", "install the NVIDIA Container Toolkit"),
+        (b"exec: container-init binary not found in $PATH", "install catatonit where the engine is"),
+    ],
+)
+async def test_what_an_engine_lacks_is_said_with_the_fix(said: bytes, fix: str) -> None:
+    with answering(b'{"ApiVersion": "1.41"}') as url:
+        engine = await Engine.connect(Address(url=url, origin="DOCKER_HOST"))
+    with answering(b'{"message": "%s"}' % said, status=500) as url:
+        engine.client.base_url = url.replace("tcp", "http")
+        with pytest.raises(EngineRefusedError, match=fix):
+            await engine.call(engine.client.containers)
+    await engine.aclose()
+
+
 # --- threads ----------------------------------------------------------------------------------------------------------
 
 

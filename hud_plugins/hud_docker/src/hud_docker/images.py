@@ -137,7 +137,8 @@ def _label(config: Mapping[str, Any], name: str) -> str | None:
 
 def _serves_http(command: tuple[str, ...]) -> bool:
     words = " ".join(command).split()
-    return ("hud", "dev") in _pairs(_names(words)) and "--stdio" not in words
+    is_stdio = any(word.startswith("--stdio") for word in words)  # in a shell's script, a semicolon may follow
+    return ("hud", "dev") in _pairs(_names(words)) and not is_stdio
 
 
 def _names(words: Sequence[str]) -> list[str]:

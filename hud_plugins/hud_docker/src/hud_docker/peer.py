@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from attrs import frozen
 
-from hud_core.errors import BackendError
+from hud_core.errors import BackendError, ConfigError
 from hud_docker.config import engine_config
-from hud_docker.container import Container
+from hud_docker.container import STATE_SECONDS, Container
 from hud_docker.egress import Egress
 from hud_docker.engine import Engine
+from hud_docker.errors import ImageMissingError
 from hud_docker.images import Image
 from hud_docker.options import ContainerOptions
 from hud_docker.ownership import Owner
@@ -72,9 +73,7 @@ class ContainerPeer(Peer):
         )
         if plan.egress is not None:
             config = plan.egress.configured(config)
-        self.container = container = await Container.create(
-            plan.engine, config, title=plan.name, platform=plan.options.platform
-        )
+        self.container = container = await self._created(config)
         try:
             attached = await container.start()
         except BaseException:
@@ -82,6 +81,14 @@ class ContainerPeer(Peer):
                 await container.remove()
             raise
         return Pipes(stdin=attached.stdin, stdout=attached.stdout, stderr=attached.stderr)
+
+    async def _created(self, config: dict[str, Any]) -> Container:
+        plan = self._plan
+        try:
+            return await Container.create(plan.engine, config, title=plan.name, platform=plan.options.platform)
+        except ImageMissingError as error:  # the engine knows it by its id only
+            msg = f"the image {plan.image.name!r} is not there any more; build or pull it again: {error}"
+            raise ImageMissingError(msg) from error
 
     def _own_variables(self) -> Mapping[str, str]:
         return {HARNESS_VARIABLE: self._capability}
@@ -123,6 +130,7 @@ class ServingContainerPeer(ContainerPeer, ServingPeer):
 
         Raises:
             BackendError: The engine is elsewhere: its ports are not on this machine.
+            ConfigError: No port of it is published.
             ConnectionError: The container has ended.
         """
         plan, container, inside = self._plan, self.container, self._plan.image.port
@@ -132,6 +140,8 @@ class ServingContainerPeer(ContainerPeer, ServingPeer):
             msg = f"the engine at {plan.engine.address} is elsewhere, and so are its ports; use transport='stdio'"
             raise BackendError(msg)
         port = await container.published(inside)
+        if port is None:
+            await self._without_port(container)
         while port is None or not await _answers(port, plan.options.path):
             if self.has_ended:
                 await self.ended()
@@ -139,6 +149,21 @@ class ServingContainerPeer(ContainerPeer, ServingPeer):
                 raise ConnectionError(msg)
             await anyio.sleep(PROBE_SECONDS)
         return f"http://127.0.0.1:{port}{plan.options.path}"
+
+    async def _without_port(self, container: Container) -> None:
+        """Wait for the end of a container that has ended already.
+
+        Raises:
+            ConfigError: It has not: its network has no way in.
+        """
+        with anyio.move_on_after(STATE_SECONDS):
+            await container.ended()
+        if not container.has_ended:
+            msg = (
+                f"image {self._plan.image.name!r} serves MCP over HTTP, and its network publishes no port, as with "
+                "network='none' and egress; have it run `hud dev` with --stdio"
+            )
+            raise ConfigError(msg)
 
 
 async def _answers(port: int, path: str) -> bool:

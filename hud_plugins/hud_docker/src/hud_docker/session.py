@@ -52,7 +52,7 @@ def _opener(plan: Plan, capability: str, log: Callable[..., None] | None) -> Pee
         )
     return ServedOpener(
         plan.name,
-        shown,
+        f"{shown}, at its port {plan.image.port}",
         lambda: ServingContainerPeer(plan, capability),
         headers={"Authorization": f"Bearer {capability}"},
         connect_timeout=options.ready_timeout,

@@ -40,6 +40,10 @@ _FIXES = (
         "build or pull it for this platform, or choose one with `--platform`",
     ),
     (
+        re.compile("could not select device driver"),
+        "for GPUs, install the NVIDIA Container Toolkit where the engine is, or leave the option gpus out",
+    ),
+    (
         re.compile("container-init binary not found"),  # Podman's package only recommends it
         "install catatonit where the engine is, or use the option init=False",
     ),
