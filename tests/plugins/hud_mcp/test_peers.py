@@ -115,6 +115,15 @@ async def test_how_a_peer_ended_and_what_it_wrote_is_in_the_error(tmp_path):
     assert "(stdout, not a message) hm" in said
 
 
+async def test_lines_that_are_too_many_to_be_kept_are_said_to_be(tmp_path):
+    script = "import sys; print('\\n'.join(map(str, range(2500))), file=sys.stderr)"
+    lines = []
+    with pytest.raises(BackendError, match="2499"):
+        async with open_session("letters", opener(Program(sys.executable, "-c", script, cwd=tmp_path), lines)):
+            pass
+    assert lines == [*map(str, range(2000)), "(more than 2000 lines: the others are not kept)"]
+
+
 @pytest.mark.parametrize("failure", [ConfigError("no such image"), BackendError("the engine is down")])
 async def test_an_error_of_the_start_is_the_rollouts_as_it_is(tmp_path, failure):
     with pytest.raises(type(failure), match=str(failure)):

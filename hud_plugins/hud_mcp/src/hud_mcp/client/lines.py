@@ -136,6 +136,8 @@ class PeerTransport(ABC):
         self._logged += 1
         if self._logged <= MAX_LOGGED:
             self._log(text)
+        elif self._logged == MAX_LOGGED + 1:
+            self._log(f"(more than {MAX_LOGGED} lines: the others are not kept)")
 
 
 class LineTransport(PeerTransport):
