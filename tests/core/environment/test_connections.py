@@ -726,6 +726,9 @@ def test_ways_to_connect_build_references() -> None:
     image = Environment().connect_image("a:1", docker_args=["--init"], env_vars={"A": "b"}).connections["a:1"].ref
     options = {"image": "a:1", "env_file": True, "docker_args": ["--init"], "env_vars": {"A": "b"}}
     assert image == EnvRef("a:1", "docker", options)
+    more = {"egress": ["pypi.org"], "env_file": False, "image": "b:1"}
+    image = Environment().connect_image("a:1", options=more).connections["a:1"].ref
+    assert image == EnvRef("a:1", "docker", {"image": "a:1", "env_file": False, "egress": ["pypi.org"]})
 
 
 def test_values_of_variables_are_in_no_digest_and_other_arguments_of_docker_are():

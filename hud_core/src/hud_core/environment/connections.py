@@ -195,6 +195,7 @@ class Connects:
         alias: str | None = None,
         docker_args: Iterable[str] | None = None,
         env_vars: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
         **choices: Unpack[Choices],
     ) -> Self:
         """Join the environment in a Docker image; a backend ``docker`` opens it, a container for each rollout.
@@ -205,10 +206,11 @@ class Connects:
             docker_args: Flags of ``docker run``, as ``["-v", "/data:/data:ro"]``.
             env_vars: Variables in the container, which count more than those of the environment's ``.env`` file;
                 ``${VAR}`` in them is replaced when a container is made.
+            options: Other options of the backend, as ``{"egress": ["pypi.org"], "ready_timeout": 300}``.
             choices: As for `connect`.
         """
         given = {"docker_args": list(docker_args or ()) or None, "env_vars": dict(env_vars or {}) or None}
-        options = {"image": image, "env_file": True, **_only_given(given)}
+        options = {"env_file": True, **(options or {}), "image": image, **_only_given(given)}
         return self.connect(EnvRef(image, "docker", options), alias=alias, **choices)
 
     def connect_hub(self, slug: str, *, alias: str | None = None, **choices: Unpack[Choices]) -> Self:
