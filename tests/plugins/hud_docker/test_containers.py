@@ -124,6 +124,14 @@ async def test_one_image_may_be_run_in_several_ways(backend, shop):
     assert [await score(backend, ref(shop)), await score(backend, shell), await score(backend, ref(shop))] == [1.0] * 3
 
 
+async def test_who_may_connect_to_a_container_may_not_grade(backend, shop, docker):
+    async with backend.open(ref(shop, command=["sh", "-c", "exec hud dev env:env"], port=8765)):
+        (container,) = ours(docker, backend)
+        env = dict(item.partition("=")[::2] for item in docker.inspect_container(container["Id"])["Config"]["Env"])
+    assert env["HUD_DEV_TOKEN"]
+    assert env["HUD_DEV_TOKEN"] != env["HUD_MCP_HARNESS"], "the one is known to programs that are started in there"
+
+
 async def test_the_strictest_container_still_serves(backend, shop, docker):
     strict = ref(
         shop, read_only=True, user="1000:1000", network="none", cap_drop=["ALL"], memory="256m", pids=64, cpus=1

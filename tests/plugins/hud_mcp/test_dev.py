@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 
 pytestmark = pytest.mark.slow  # each starts servers as processes of their own
 
@@ -73,14 +75,16 @@ def save(path: Path, text: str) -> None:
 class Dev:
     """A running ``hud dev``."""
 
-    def __init__(self, project: Path, *words: str) -> None:
+    def __init__(self, project: Path, *words: str, **variables: str) -> None:
         command = [sys.executable, "-m", "hud", "dev", *words, "--json"]
+        env = environ() | variables
         self.process = subprocess.Popen(
-            command, cwd=project, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         first = self.next_event()
         assert first["event"] == "serving"
         self.url: str = first["url"]
+        self.config: dict[str, Any] = first["config"]
 
     def next_event(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -111,8 +115,8 @@ def dev(project: Path) -> Iterator[Callable[..., Dev]]:
     """Starts ``hud dev`` in the project."""
     started: list[Dev] = []
 
-    def start(*words: str) -> Dev:
-        started.append(Dev(project, *words))
+    def start(*words: str, **variables: str) -> Dev:
+        started.append(Dev(project, *words, **variables))
         return started[-1]
 
     yield start
@@ -312,6 +316,19 @@ def test_a_container_that_cannot_be_is_refused(project: Path) -> None:
     done = hud(project, "dev", "--docker", HUD_DISABLE_PLUGINS="hud-docker")
     assert done.returncode == 2
     assert "no backend 'docker' is installed; pip install hud-docker" in done.stderr
+
+
+async def test_a_token_that_a_variable_has_is_not_printed_nor_given_to_programs(
+    dev: Callable[..., Dev], project: Path
+) -> None:
+    save(project / "tools" / "letters.py", "import os\ndef version():\n    return 'HUD_DEV_TOKEN' in os.environ")
+    server = dev("env:env", "-p", "0", HUD_DEV_TOKEN="s3cret")
+    assert server.config["letters"]["headers"] == {"Authorization": "Bearer ${HUD_DEV_TOKEN}"}
+    async with (
+        httpx2.AsyncClient(headers={"Authorization": "Bearer s3cret"}) as http,
+        Client(streamable_http_client(server.url, http_client=http)) as client,
+    ):
+        assert await version_of(client) == 0
 
 
 def test_beyond_this_machine_there_is_a_token(dev: Callable[..., Dev], project: Path) -> None:

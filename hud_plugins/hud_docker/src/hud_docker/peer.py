@@ -119,10 +119,20 @@ class ContainerPeer(Peer):
 
 
 class ServingContainerPeer(ContainerPeer, ServingPeer):
-    """A container that serves MCP over HTTP, on a port that is published on this machine alone."""
+    """A container that serves MCP over HTTP, on a port that is published on this machine alone.
+
+    Args:
+        plan: What it is to be.
+        capability: What the harness shows its server.
+        token: What every client shows its server.
+    """
+
+    def __init__(self, plan: Plan, capability: str, token: str) -> None:
+        super().__init__(plan, capability)
+        self._token = token
 
     def _own_variables(self) -> Mapping[str, str]:
-        own = {HOST_VARIABLE: "0.0.0.0", TOKEN_VARIABLE: self._capability}  # noqa: S104  in the container
+        own = {HOST_VARIABLE: "0.0.0.0", TOKEN_VARIABLE: self._token}  # noqa: S104  in the container
         return {**super()._own_variables(), **own}
 
     async def address(self) -> str:

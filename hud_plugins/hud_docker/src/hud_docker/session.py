@@ -50,11 +50,12 @@ def _opener(plan: Plan, capability: str, log: Callable[..., None] | None) -> Pee
             timeout=options.timeout,
             log=log,
         )
+    token = secrets.token_urlsafe(24)  # of a client that is no harness: what runs in the container may come to know it
     return ServedOpener(
         plan.name,
         f"{shown}, at its port {plan.image.port}",
-        lambda: ServingContainerPeer(plan, capability),
-        headers={"Authorization": f"Bearer {capability}"},
+        lambda: ServingContainerPeer(plan, capability, token),
+        headers={"Authorization": f"Bearer {token}"},
         connect_timeout=options.ready_timeout,
         timeout=options.timeout,
         log=log,

@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     from hud_mcp.project.targets import find_target
 
     _check(arguments)
+    # Whoever set it knows it. What is served here does not, nor do the programs that that starts.
+    arguments.known_token = os.environ.pop(wire.TOKEN_VARIABLE, None)
     folder = Path.cwd()
     is_container = _is_container(arguments, folder)
     if is_container and arguments.module is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 import anyio
+from attrs import evolve
 
 from hud_core.errors import ConfigError, HudError, describe
 from hud_core.failures import current_listener, place_of
@@ -24,6 +25,7 @@ from hud_mcp.commands.ports import free_port
 from hud_mcp.project.reload import Project
 from hud_mcp.project.source import Containers, Modules
 from hud_mcp.project.watching import watch
+from hud_mcp.wire import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     import argparse
@@ -172,7 +174,8 @@ async def _accompany(
                 break
         except OSError:
             await anyio.sleep(0.01)
-    voice.introduce(address, watched)
+    is_known = address.token is not None and address.token == arguments.known_token
+    voice.introduce(evolve(address, token=f"${{{TOKEN_VARIABLE}}}") if is_known else address, watched)
     async with anyio.create_task_group() as group:
         if arguments.inspector:
             from hud_mcp.commands.inspector import inspect
