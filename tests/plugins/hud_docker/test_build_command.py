@@ -40,9 +40,10 @@ def greet(name: str) -> str:
 
 @env.resource("greeter://rules")
 def rules() -> str:
+    """Say how to greet."""
     return "Be kind."
 
-@env.scenario()
+@env.scenario(exclude_tools=["nothing_*"])
 async def polite(name: str, times: int = 1):
     """Ask for a greeting."""
     answer = yield f"Greet {name}"
@@ -139,8 +140,17 @@ def test_an_environment_is_built_looked_into_and_locked(built, docker):
     assert lock["tools"][0]["inputSchema"]["required"] == ["name"]
     [scenario] = lock["scenarios"]
     assert scenario["id"] == "greeter:polite"
-    assert [(it["name"], it["required"]) for it in scenario["arguments"]] == [("name", True), ("times", False)]
+    assert (
+        scenario["arguments"]
+        == lock["prompts"][0]["arguments"]
+        == [
+            {"name": "name", "required": True, "type": "string"},
+            {"name": "times", "required": False, "default": 1, "type": "integer"},
+        ]
+    )
+    assert scenario["exclude_tools"] == ["nothing_*"]
     assert [it["uri"] for it in lock["resources"]] == ["greeter:polite", "greeter://rules"]
+    assert lock["resources"][1]["description"] == "Say how to greet."
 
     labels = image["Config"]["Labels"]
     assert labels["org.hud.version"] == "0.1.0"
@@ -236,15 +246,21 @@ def files_of(docker: APIClient, image: str, path: str) -> list[bytes]:
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
 FAULTS = {
-    "unknown instruction": ("FROM {base}\nFOO x\n", ["Dockerfile: the build failed", "unknown instruction: FOO"]),
+    "unknown instruction": (
+        "FROM {base}\nFOO x\n",
+        ["Dockerfile: the build failed", "unknown instruction: FOO", "\n  fix: correct"],
+    ),
     "a step fails": (
         "FROM {base}\n\n# a comment\nRUN echo the last words && \\\n    exit 7\n",
         ["Dockerfile, line 4: step 2/2 failed: RUN echo the last words", "7", "its last output:\n", "  the last words"],
     ),
     "nothing to copy": ("FROM {base}\nCOPY nope /x\n", ["Dockerfile, line 2: step 2/2 failed: COPY nope /x", "nope"]),
     "empty": ("", ["Dockerfile: the build failed"]),
-    "the server ends": ('FROM {base}\nCMD ["sh", "-c", "echo the reason >&2; exit 3"]\n', ["it ended", "the reason"]),
-    "no server": ('FROM {base}\nCMD ["nope"]\n', ["nope"]),
+    "the server ends": (
+        'FROM {base}\nCMD ["sh", "-c", "echo the reason >&2; exit 3"]\n',
+        ["it ended", "the reason", "\n  fix: the command ends instead of serving"],
+    ),
+    "no server": ('FROM {base}\nCMD ["nope"]\n', ["nope", "\n  fix: the image's CMD"]),
 }
 
 

@@ -90,6 +90,7 @@ def test_the_example_passes_its_checks_and_is_built(tmp_path, docker: APIClient,
         assert built.returncode == 0, built.stderr
         assert json.loads(built.stdout)["scenarios"] == [f"{name}:count"]
         assert docker.inspect_image(f"{name}:latest")["Config"]["User"] == "agent"
+        assert "tasks.py" not in (project / "hud.lock.yaml").read_text(), "solutions are in no image"
         assert hud("build", "--check", cwd=project).returncode == 0  # what it leaves out keeps the lock out, too
     finally:
         for image in docker.images(name):

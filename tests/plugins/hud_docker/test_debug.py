@@ -180,6 +180,11 @@ def alone(words: list[str] | None, **variables: str) -> tuple[int, dict[str, Any
     [
         ("FRUM python:3.11-slim\n", "unknown instruction: FRUM", "correct the Dockerfile"),
         ("FROM scratch\nCOPY nosuch.py /\n", "nosuch.py", "inside the build context"),
+        (
+            "FROM python:3.11-slim\nRUN false\n",
+            "line 2: step 2/2 failed: RUN false",
+            "correct the command in that line",
+        ),
     ],
 )
 def test_a_dockerfile_that_does_not_build(debug: Debug, tmp_path: Path, dockerfile: str, error: str, fix: str) -> None:
@@ -209,7 +214,8 @@ _STARTS = {
 @pytest.mark.parametrize("name", _STARTS)
 def test_a_server_that_does_not_start(image: Image, base_image: str, debug: Debug, name: str) -> None:
     line, error, fix = _STARTS[name]
-    failed = last(*debug(image(name.replace(" ", "-"), from_base(base_image, line)), "--timeout", "2"), 2)
+    patience = "2" if name in ("silent", "other port") else "60"
+    failed = last(*debug(image(name.replace(" ", "-"), from_base(base_image, line)), "--timeout", patience), 2)
     assert error in failed["error"]
     assert fix in f"{failed['fix']} {failed['error']}"
 
@@ -304,6 +310,8 @@ def test_nothing_is_left_when_it_is_stopped(
         (["x", "--args", "{"], "--args is no JSON"),
         (["x", "-e", "HUD_NO_SUCH_VARIABLE"], "no such environment variable"),
         (["x", "--max-phase", "6"], "--max-phase"),
+        (["--", "--memory", "8g"], "no Dockerfile in"),  # the folder worked in, then
+        (["x", "-v", "/a:/b"], "unknown argument '/a:/b'; arguments of `docker run` stand behind a --"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(tmp_path: Path, words: list[str], says: str) -> None:

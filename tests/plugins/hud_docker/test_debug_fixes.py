@@ -17,6 +17,7 @@ SAID = [
     ("exec /app/run.sh: exec user process caused: no such file or directory", "Windows line ends"),
     ("ModuleNotFoundError: No module named 'psycopg'", "psycopg cannot be imported"),
     ("error: cannot import env: SyntaxError", "env cannot be imported"),
+    ("error: no module 'env' in /app; name one, as in env:env", "env.py is not there in the container"),
     ("scenario 'checkout' needs the environment variables API_TOKEN; set them before the run", "-e API_TOKEN=VALUE"),
     ("KeyError: 'API_TOKEN'", "-e API_TOKEN=VALUE"),
     ("OSError: [Errno 98] Address already in use", "another one"),
@@ -31,6 +32,7 @@ SAID = [
     ("no answer to the handshake within 3 s; nothing answers HTTP on its port 8765", "0.0.0.0 and port 8765"),
     ("[FATAL tini (7)] exec no-such-program failed: No such file or directory", "names a program"),
     ("it exited with code 0", "must start an MCP server"),
+    ("Dockerfile, line 2: step 2/2 failed: RUN make\n  make: not found", "that line"),
     ("ValueError: the shop is closed", "environment's code"),
 ]
 
@@ -50,6 +52,7 @@ def test_every_rule_is_needed() -> None:
 
 def test_nobody_knows_what_is_not_known() -> None:
     assert find_fix("something else entirely") is None
+    assert find_fix("it ended the connection; it was killed from outside, by SIGKILL") is None
 
 
 def test_the_error_counts_before_the_log() -> None:

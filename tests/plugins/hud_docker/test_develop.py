@@ -33,6 +33,11 @@ def version() -> int:
 
 
 @env.tool
+def mode() -> int:
+    return Path(__file__).stat().st_mode & 0o777
+
+
+@env.tool
 def visits() -> int:
     log = Path("/tmp/visits")
     with log.open("a") as file:
@@ -71,7 +76,7 @@ class Dev:
     """A running ``hud dev``, and what it says."""
 
     def __init__(self, folder: Path, *words: str) -> None:
-        command = [sys.executable, "-m", "hud", "dev", *words, "--docker", "-p", "0", "--json"]
+        command = [sys.executable, "-m", "hud", "dev", "--docker", "-p", "0", "--json", *words]
         variables = {**os.environ, "NO_COLOR": "1"}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=folder, env=variables, stdout=pipe, stderr=pipe, text=True)
@@ -150,6 +155,7 @@ def save(path: Path, text: str) -> None:
     """Save a file as editors do: write another one, and put it in the old one's place."""
     other = path.with_suffix(".saving")
     other.write_text(text, "utf-8")
+    other.chmod(0o700)
     other.replace(path)
 
 
@@ -185,9 +191,70 @@ async def test_what_is_saved_is_loaded_in_the_container_that_runs(
         assert len(containers_of(docker, folder)) == 2, "an episode has one of its own"
         meta = {"hud/episode": given.meta["hud/episode"]}
         assert (await client.call_tool("visits", {}, meta=meta)).structured_content == {"result": 1}
+        assert (await client.call_tool("mode", {}, meta=meta)).structured_content == {"result": 0o744}
+        assert await number_of(client, "mode") == 0o744
         await client.call_tool("_hud_submit", {"scenario": "count", "answer": "4"}, meta=meta)
         (score,) = (await client.read_resource("letters:count", meta=meta)).contents
         assert json.loads(score.text)["reward"] == 1.0
+
+
+async def test_what_belongs_to_a_save_comes_along(dev: Callable[..., Dev], folder: Path, docker: APIClient) -> None:
+    """New files, and files that are not watched: nothing is built for them, and the container stays.
+
+    `hud dev` in there reloads also where the Dockerfile runs it by a shell.
+    """
+    recipe = (folder / "Dockerfile").read_text()
+    (folder / "Dockerfile").write_text(recipe.replace('["hud", "dev", "env:env", "--stdio"]', "hud dev env --stdio"))
+    (folder / "rules.py").write_text("VERSION = 1\n")
+    running = dev("env:env", "-w", "env.py")
+    serving = await running.happened("serving")
+    async with Client(serving["url"]) as client:
+        await becomes(client, 1)
+        (before,) = containers_of(docker, folder)
+        (folder / "rules.py").write_text("import limits\nVERSION = limits.LEAST + 1\n")
+        (folder / "limits.py").write_text("from pathlib import Path\nLEAST = int(Path('least.txt').read_text())\n")
+        (folder / "least.txt").write_text("6")
+        (folder / "__pycache__").mkdir()
+        (folder / "__pycache__" / "rules.pyc").touch()
+        save(folder / "env.py", "import rules\n" + ENV.format(version="rules.VERSION"))
+        await becomes(client, 7)
+        assert containers_of(docker, folder) == [before]
+
+
+async def test_what_is_mounted_is_not_copied(dev: Callable[..., Dev], folder: Path, docker: APIClient) -> None:
+    data = folder / "data"
+    data.mkdir()
+    (data / "version.txt").write_text("1")
+    (folder / "env.py").write_text(ENV.format(version="int(Path('data/version.txt').read_text())"))
+    running = dev("env:env", "--", "-v", f"{data}:/app/data")
+    serving = await running.happened("serving")
+    async with Client(serving["url"]) as client:
+        await becomes(client, 1)
+        (before,) = containers_of(docker, folder)
+        save(data / "version.txt", "2")
+        await becomes(client, 2)
+        (data / "more.txt").touch()
+        save(folder / "env.py", ENV.format(version=3))
+        await becomes(client, 3)
+        assert containers_of(docker, folder) == [before]
+
+
+def test_a_task_is_opened_in_a_container(folder: Path, docker: APIClient) -> None:
+    """Its environment is what the image has; `tasks.py` has only the name of the scenario."""
+    del docker
+    lines = ["from hud import Environment", 'berry = Environment("letters")("count", text="berry")', 'berry.slug = "b"']
+    (folder / "tasks.py").write_text("\n".join(lines))
+    command = [sys.executable, "-m", "hud", "dev", "b", "--", "-e", "COLOUR=blue"]
+    done = subprocess.run(
+        command, cwd=folder, input="visits\ngrade 2\n", capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stdout) == (0, "reward 1.000\n"), done.stderr
+    assert "1: how many r in berry?" in done.stderr
+    (folder / "tasks.py").write_text("import nothing_there\n")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert "No module named 'nothing_there'" in done.stderr
+    assert "tasks.py may name the scenario" in done.stderr
 
 
 async def test_a_change_of_the_recipe_builds_again_and_clients_stay(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hud_docker.building.dockerfile import Dockerfile
-from hud_docker.developing.recipe import feeds_a_step
+from hud_docker.developing.recipe import are_copied_together, feeds_a_step, is_used
 
 DOCKERFILE = """
 FROM node AS web
@@ -16,7 +16,7 @@ FROM python
 COPY ["pyproject.toml", "./"]
 RUN pip install .
 COPY --chown=agent shop.sql data/*.csv .
-RUN make-database
+RUN --mount=type=cache,target=/cache --mount=type=bind,source=tables,target=/tables make-database
 COPY --from=web /dist ./dist
 COPY ./tools env.py ./
 CMD ["hud", "dev", "env"]
@@ -32,6 +32,7 @@ CMD ["hud", "dev", "env"]
         ("shop.sql", True),
         ("data/people.csv", True),
         ("data/people.txt", False),
+        ("tables/orders.sql", True),
         ("tools/letters.py", False),
         ("env.py", False),
         ("dist", False),
@@ -44,3 +45,24 @@ def test_files_feed_the_steps_behind_them(path: str, feeds: bool) -> None:
 def test_what_copies_everything_feeds_whatever_runs_afterwards() -> None:
     assert feeds_a_step(Dockerfile("FROM x\nCOPY . .\nRUN pip install .\n"), "deep/env.py")
     assert not feeds_a_step(Dockerfile("FROM x\nRUN pip install x\nCOPY . .\n"), "deep/env.py")
+
+
+@pytest.mark.parametrize(
+    ("paths", "together"),
+    [
+        (("tools/letters.py", "tools/new.py"), True),
+        (("tools/letters.py", "env.py"), True),
+        (("env.py", "new.py"), False),
+        (("shop.sql", "env.py"), False),
+    ],
+)
+def test_files_are_copied_by_one_instruction(paths: tuple[str, str], together: bool) -> None:
+    assert are_copied_together(Dockerfile(DOCKERFILE), *paths) is together
+
+
+@pytest.mark.parametrize(
+    ("path", "used"),
+    [("README.md", False), ("data/people.txt", False), ("env.py", True), ("web/app.ts", True), ("tables/a.sql", True)],
+)
+def test_files_are_used_or_not(path: str, used: bool) -> None:
+    assert is_used(Dockerfile(DOCKERFILE), path) is used

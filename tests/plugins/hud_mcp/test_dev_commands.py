@@ -195,7 +195,10 @@ def test_a_module_and_its_server_look_alike(hud: Run, url: str, folder: Path) ->
     assert one["scenarios"][0] == {
         "name": "letters:count",
         "description": "Ask to count.",
-        "arguments": [{"name": "text", "required": True}, {"name": "times", "required": False}],
+        "arguments": [
+            {"name": "text", "required": True, "type": "string"},
+            {"name": "times", "required": False, "default": 1, "type": "integer"},
+        ],
     }
     assert one["prompts"] == [
         {
@@ -204,8 +207,10 @@ def test_a_module_and_its_server_look_alike(hud: Run, url: str, folder: Path) ->
             "arguments": [{"name": "word", "required": True}, {"name": "slowly", "required": False}],
         }
     ]
-    assert one["resources"] == [{"uri": "letters://rules", "name": "rules", "mimeType": None}]
-    assert one["templates"] == [{"uri": "letters://words/{word}", "name": "word", "mimeType": "text/plain"}]
+    assert one["resources"] == [{"uri": "letters://rules", "name": "rules", "description": "", "mimeType": None}]
+    assert one["templates"] == [
+        {"uri": "letters://words/{word}", "name": "word", "description": "", "mimeType": "text/plain"}
+    ]
 
 
 def test_for_people_and_for_pages(hud: Run) -> None:

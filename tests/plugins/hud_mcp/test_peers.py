@@ -97,7 +97,9 @@ async def test_a_session_goes_over_what_a_plugin_brings(folder):
     assert (shouted.text, score.reward) == ("A", 1.0)
     assert [tool["name"] for tool in offered["tools"]] == ["shout"]
     assert offered["scenarios"][0]["name"] == "letters:count"
-    assert offered["scenarios"][0]["arguments"] == [{"name": "word", "required": False}]
+    assert offered["scenarios"][0]["arguments"] == [
+        {"name": "word", "required": False, "default": "banana", "type": "string"}
+    ]
     assert peer.is_stopped
     assert any("heard a" in line for line in lines)
 

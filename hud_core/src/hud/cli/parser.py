@@ -38,18 +38,32 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_Formatter, **options)
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse a command's words; arguments may stand between options, as in ``hud eval tasks.py --full nop``."""
+        """Parse a command's words; arguments may stand between options, as in ``hud eval tasks.py --full nop``.
+
+        An argument whose metavar begins with ``--`` takes what stands behind a ``--``, and only that.
+        """
+        passed_on = next((it for it in self._actions if str(it.metavar).startswith("-- ")), None)
+        behind: list[str] = []
+        if passed_on is not None and "--" in words:  # argparse would give other arguments some of it
+            place = words.index("--")
+            words, behind = words[:place], [*words[place + 1 :]]
         if self._subparsers is not None:  # argparse cannot mix those
             known, unknown = self.parse_known_args(words)
         else:
             known, unknown = self.parse_known_intermixed_args(words)
+        if passed_on is not None:
+            unknown += getattr(known, passed_on.dest)
+            setattr(known, passed_on.dest, behind)
         if unknown:
-            from hud_core.errors import closest
-
-            word = unknown[0].partition("=")[0]
-            what = "option" if word.startswith("-") else "argument"
-            self.error(f"unknown {what} {word!r}{closest(word, self.option_words())}")
+            self._refuse(unknown[0].partition("=")[0], passed_on)
         return known
+
+    def _refuse(self, word: str, passed_on: argparse.Action | None) -> NoReturn:
+        from hud_core.errors import closest
+
+        what = "option" if word.startswith("-") else "argument"
+        fix = closest(word, self.option_words()) or ("" if passed_on is None else f"; {passed_on.help}")
+        self.error(f"unknown {what} {word!r}{fix}")
 
     def option_words(self) -> list[str]:
         """Give every option in every spelling."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from hud_core.errors import ConfigError, HudError, describe
+from hud_core.errors import BackendError, ConfigError, HudError, describe
 from hud_core.interfaces import Backend
 from hud_core.log import logger
 from hud_core.model.task import EnvRef
@@ -24,7 +24,7 @@ from hud_docker.session import open_container_session
 from hud_docker.sweeping import leave, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from types import TracebackType
@@ -80,20 +80,23 @@ class DockerBackend(Backend):
         """
         await self.engine()
 
-    def develop(self, folder: Path, *, module: str | None, say: Callable[[str], None]) -> Workshop:
+    def develop(
+        self, folder: Path, *, module: str | None, docker_args: Sequence[str], say: Callable[[str], None]
+    ) -> Workshop:
         """Make what keeps an image, and the containers made from it, in step with a folder: `hud dev` asks for it.
 
         Args:
             folder: Has the Dockerfile.
             module: What is to be served in there; None leaves it to the image.
+            docker_args: Arguments of ``docker run`` for the containers.
             say: Takes the lines of a build.
 
         Raises:
-            ConfigError: There is no Dockerfile.
+            ConfigError: There is no Dockerfile, or an argument of ``docker run`` cannot be right.
         """
         from hud_docker.developing.workshop import Workshop
 
-        return Workshop(folder, module=module, say=say)
+        return Workshop(folder, module=module, docker_args=docker_args, say=say)
 
     async def plan(self, name: str, options: ContainerOptions) -> Plan:
         """Find the engine and the image, once for all rollouts of a job.
@@ -240,6 +243,11 @@ class _Opened:
             return await self._stack.enter_async_context(await self._backend.session(self._name, self._options))
         except EngineUnreachableError:
             await self._backend.until_back()
+            raise
+        except BackendError as error:
+            from hud_docker.debugging.fixes import explain
+
+            explain(error)
             raise
 
     async def __aexit__(

@@ -79,6 +79,7 @@ def _scenario(found: dict[str, Any]) -> dict[str, Any]:
         "arguments": found["arguments"],
         "has_setup_prompt": True,
         "has_evaluate_resource": True,
+        **{option: found[option] for option in ("exclude_tools", "exclude_sources") if option in found},
     }
 
 
@@ -93,4 +94,9 @@ def _evaluation(scenario: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resource(found: dict[str, Any]) -> dict[str, Any]:
-    return {"uri": found["uri"], "name": found["name"], "mime_type": found["mimeType"]}
+    return {
+        "uri": found["uri"],
+        "name": found["name"],
+        "description": found["description"],
+        "mime_type": found["mimeType"],
+    }

@@ -12,6 +12,7 @@ import anyio.from_thread
 import anyio.to_thread
 import attrs
 
+from hud_core.errors import BackendError
 from hud_core.settings import read_env_file
 from hud_docker.building.buildkit import find_builder
 from hud_docker.building.context import LOCK_NAME, Context, source_hash
@@ -21,6 +22,7 @@ from hud_docker.building.lock import FORMAT as LOCK_FORMAT
 from hud_docker.building.lock import MOST_FILES, Lock, manifest_head, next_version, now, read_lock, short, write_lock
 from hud_docker.building.names import base_name, split_image
 from hud_docker.building.request import BuildError, BuildRequest
+from hud_docker.debugging.fixes import explain
 from hud_docker.errors import ImageMissingError
 from hud_docker.options import ContainerOptions
 from hud_docker.ownership import Owner
@@ -116,7 +118,11 @@ class Making:
         builder = await find_builder(self._engine)
         image = f"{self._name}:{self._version}"
         self._talk.say(f"building {image} with {builder.name}")
-        found = await self._first(builder)
+        try:
+            found = await self._first(builder)
+        except (BackendError, BuildError) as error:
+            explain(error)
+            raise
         data = self._lock_data(digests, found)
         return await self._second(builder, image, data, digests)
 

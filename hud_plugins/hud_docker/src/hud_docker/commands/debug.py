@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "target", nargs="?", default=".", metavar="IMAGE|DIR", help="an image, or a folder to build (default: this one)"
     )
-    add("docker_args", nargs="*", metavar="-- ARG", help="more arguments of `docker run`, after a --")
+    add("docker_args", nargs="*", metavar="-- ARG", help="arguments of `docker run` stand behind a --")
     add("-p", "--max-phase", type=int, choices=range(1, 6), default=5, metavar="N", help="stop after this phase (1-5)")
     add("-e", "--env", action="append", default=[], metavar="K[=V]", help="a variable for the container; repeatable")
     add("-b", "--build", action=argparse.BooleanOptionalAction, help="build the folder's image first (default: yes)")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from attrs import field, frozen
 
-from hud_core.errors import BackendError, HudError, SetupError, describe
+from hud_core.errors import BackendError, HudError, SetupError
 from hud_core.model.evaluation import Answer
 from hud_core.model.events import LogLine
 from hud_core.model.task import EnvRef
@@ -234,7 +234,7 @@ class Examiner:
         try:
             yield running
         except (HudError, TimeoutError) as error:
-            text = describe(error) if isinstance(error, HudError) else _late(self._wanted.timeout)
+            text = str(error) if isinstance(error, HudError) else _late(self._wanted.timeout)
             if self._port is not None and "no answer" in text:
                 text += f"; nothing answers HTTP on its port {self._port}"
             fix = find_fix(running.likely, text, *reversed(self._lines))

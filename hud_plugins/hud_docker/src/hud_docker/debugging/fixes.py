@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from hud_docker.errors import EngineError
+
+if TYPE_CHECKING:
+    from hud_core.errors import HudError
 
 
 class Rule(NamedTuple):
@@ -74,6 +79,10 @@ RULES = (
         r"cannot import (?:name )?'?([\w.]+)'?",
     ),
     _rule(
+        "{0}.py is not there in the container: COPY it to where WORKDIR is, or correct the module that CMD names",
+        r"no module '([\w.]+)' in /",
+    ),
+    _rule(
         "give the variable: -e {0}=VALUE here, env_vars={{'{0}': ...}} in connect_image, or a line in .env",
         r"needs the environment variables? ([\w, ]+)",
         r"environment variable '?(\w+)'? (?:is )?(?:not set|missing|required)",
@@ -114,17 +123,24 @@ RULES = (
         r"\b[A-Z]\w*(?:Error|Exception)\b",
     ),
     _rule(
-        "the server starts, and does not answer: see that CMD serves MCP over stdio (`hud dev env:env --stdio`), that "
-        "nothing before it waits, and raise --timeout where it is only slow",
+        "the server starts, and does not answer: see that CMD serves MCP over stdio (`hud dev env:env --stdio`), and "
+        "that nothing before it waits; where it is only slow, `hud debug --timeout` tells how long it takes",
         r"no answer to the handshake",
     ),
     _rule(
         'the command ends instead of serving: it must start an MCP server: CMD ["hud", "dev", "env:env", "--stdio"]',
-        r"it ended the connection",
+        r"it ended the connection(?!; it was)",  # from outside
         r"it exited with code",
     ),
+    _rule("correct the command in that line; what it printed last says why it failed", r"step \S+ failed: RUN"),
 )
 """The first that matches counts: what is special comes before what is general."""
+
+
+def explain(error: HudError) -> None:
+    """Add to an error what usually helps, where that is known; an engine's errors say so themselves."""
+    if not isinstance(error, EngineError) and (fix := find_fix(str(error))):
+        error.add_note(f"  fix: {fix}")
 
 
 def find_fix(*texts: str) -> str | None:

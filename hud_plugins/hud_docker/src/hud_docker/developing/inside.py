@@ -10,11 +10,13 @@ from hud_docker.errors import MissingError
 from hud_docker.files import has_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from hud_docker.engine import Engine
 
+_SYNTAX = frozenset("\"'\\$`|&;<>(){}[]*?#~=!\n")
+"""What a shell does not take as it is."""
 _OURS = "hud "
 """How what ``hud version`` prints begins, where it is this project's: that one reloads what is saved."""
 
@@ -32,7 +34,7 @@ class Inside:
         self.engine = engine
         self.workdir: str = (config.get("WorkingDir") or "/").rstrip("/")
         """Where sources are, without a slash at the end."""
-        self._command: list[str] = list(config.get("Cmd") or ())
+        self._command = _words(config.get("Cmd") or ())
         self._label = label
         self._reloads: bool | None = None
 
@@ -55,11 +57,10 @@ class Inside:
         place = self._place_of_dev()
         if place is None:
             return False
-        if self._reloads is None:
-            containers = await self._containers()
-            said = await self._said_in(containers[0], [*self._command[:place], "version"]) if containers else ""
+        if self._reloads is None and (containers := await self._containers()):
+            said = await self._said_in(containers[0], [*self._command[:place], "version"])
             self._reloads = said.startswith(_OURS)
-        return self._reloads
+        return bool(self._reloads)
 
     async def _said_in(self, container: str, command: list[str]) -> str:
         client = self.engine.client
@@ -77,7 +78,7 @@ class Inside:
 
     async def put(self, folder: Path, paths: Collection[str]) -> None:
         """Copy files of a folder into every container."""
-        data = _archive(folder, paths)
+        data = packed(folder, paths)
         for container in await self._containers():
             try:
                 await self.engine.call(self.engine.client.put_archive, container, self.workdir or "/", data)
@@ -89,15 +90,22 @@ class Inside:
         return [one["Id"] for one in found]
 
 
-def _archive(folder: Path, paths: Collection[str]) -> bytes:
+def _words(command: Sequence[str]) -> list[str]:
+    """Give the words of a command; a Dockerfile's CMD without brackets is one line for a shell."""
+    shell, line = list(command[:-1]), "".join(command[-1:])
+    return line.split() if shell == ["/bin/sh", "-c"] and not _SYNTAX & {*line} else list(command)
+
+
+def packed(folder: Path, paths: Collection[str]) -> bytes:
+    """Pack files of a folder so that whoever runs in a container may read them."""
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as archive:
+    with tarfile.open(fileobj=data, mode="w", dereference=True) as archive:  # what links lead to
         for path in sorted(paths):
             content = (folder / path).read_bytes()
             info = archive.gettarinfo(folder / path, arcname=path)
             info.uid = info.gid = 0
             info.uname = info.gname = ""
-            info.mode |= 0o444  # whoever runs in there is to read it
+            info.mode |= 0o444
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     return data.getvalue()

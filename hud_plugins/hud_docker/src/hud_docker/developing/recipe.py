@@ -24,9 +24,39 @@ def feeds_a_step(dockerfile: Dockerfile, path: str) -> bool:
         for instruction in stage.instructions:
             if instruction.keyword in ("COPY", "ADD"):
                 is_there = is_there or _takes(instruction.value, path)
-            elif instruction.keyword == "RUN" and is_there:
+            elif instruction.keyword == "RUN" and (is_there or _binds(instruction.value, path)):
                 return True
     return False
+
+
+def is_used(dockerfile: Dockerfile, path: str) -> bool:
+    """Whether an instruction copies a file of the build context, or mounts it for a step.
+
+    Args:
+        dockerfile: The Dockerfile.
+        path: The file, relative to the build context, with slashes.
+    """
+    instructions = [instruction for stage in dockerfile.stages for instruction in stage.instructions]
+    return any(
+        (one.keyword in ("COPY", "ADD") and _takes(one.value, path))
+        or (one.keyword == "RUN" and _binds(one.value, path))
+        for one in instructions
+    )
+
+
+def are_copied_together(dockerfile: Dockerfile, *paths: str) -> bool:
+    """Whether one instruction copies all of some files.
+
+    Args:
+        dockerfile: The Dockerfile.
+        paths: The files, relative to the build context, with slashes.
+    """
+    return any(
+        all(_takes(instruction.value, path) for path in paths)
+        for stage in dockerfile.stages
+        for instruction in stage.instructions
+        if instruction.keyword in ("COPY", "ADD")
+    )
 
 
 def _takes(value: str, path: str) -> bool:
@@ -35,6 +65,19 @@ def _takes(value: str, path: str) -> bool:
         return False
     sources = [word for word in words if not word.startswith("--")][:-1]
     return any(_covers(source.removeprefix("/").removeprefix("./").rstrip("/"), path) for source in sources)
+
+
+def _binds(value: str, path: str) -> bool:
+    """Whether ``RUN`` mounts a file of the build context."""
+    for word in _words(value):
+        if not word.startswith("--mount="):
+            continue
+        given = dict(part.partition("=")[::2] for part in word.removeprefix("--mount=").split(","))
+        if given.get("type", "bind") == "bind" and "from" not in given:
+            source = given.get("source") or given.get("src") or "."
+            if _covers(source.removeprefix("/").removeprefix("./").rstrip("/"), path):
+                return True
+    return False
 
 
 def _words(value: str) -> list[str]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mcp import Client, types
     from mcp.types import RequestParamsMeta
 
-    from hud_core.model.publications import ListedPrompt
+    from hud_core.model.publications import ListedPrompt, ListedResource, PromptArgument
 
 
 async def described(client: Client, meta: RequestParamsMeta | None) -> dict[str, Any]:
@@ -30,8 +30,8 @@ async def described(client: Client, meta: RequestParamsMeta | None) -> dict[str,
         "tools": [_tool(tool) for tool in tools],
         "scenarios": [prompt for prompt in prompts if prompt["name"] in names],
         "prompts": [prompt for prompt in prompts if prompt["name"] not in names],
-        "resources": [resource_data(it.uri, it.name, it.mime_type) for it in resources if it.uri not in names],
-        "templates": [resource_data(it.uri_template, it.name, it.mime_type) for it in templates],
+        "resources": [resource_data(it.uri, it) for it in resources if it.uri not in names],
+        "templates": [resource_data(it.uri_template, it) for it in templates],
     }
 
 
@@ -42,10 +42,26 @@ def _tool(tool: types.Tool) -> dict[str, Any]:
 def prompt_data(prompt: types.Prompt | ListedPrompt) -> dict[str, Any]:
     """Give a prompt, or a scenario, as data."""
     description = (prompt.description or "").removeprefix("[Setup] ")
-    arguments = [{"name": it.name, "required": bool(it.required)} for it in prompt.arguments or ()]
-    return {"name": prompt.name, "description": description, "arguments": arguments}
+    meta = prompt.meta or {}
+    told = {one["name"]: one for one in _records(meta.get("arguments")) if isinstance(one.get("name"), str)}
+    arguments = [_argument(it, told.get(it.name, {})) for it in prompt.arguments or ()]
+    hidden = {name: meta[name] for name in ("exclude_tools", "exclude_sources") if meta.get(name)}
+    return {"name": prompt.name, "description": description, "arguments": arguments, **hidden}
 
 
-def resource_data(uri: str, name: str, mime_type: str | None) -> dict[str, Any]:
+def _records(value: object) -> list[dict[str, Any]]:
+    """Give the records of a list from elsewhere, which may be anything."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _argument(argument: types.PromptArgument | PromptArgument, told: dict[str, Any]) -> dict[str, Any]:
+    """Give an argument, with what MCP's own form of it cannot say: its type, and what it is by default."""
+    described = {"description": argument.description} if argument.description else {}
+    more = {name: told[name] for name in ("default", "type", "inputSchema") if name in told}
+    return {"name": argument.name, "required": bool(argument.required), **described, **more}
+
+
+def resource_data(uri: str, resource: types.Resource | types.ResourceTemplate | ListedResource) -> dict[str, Any]:
     """Give a resource, or a template of resources, as data."""
-    return {"uri": uri, "name": name, "mimeType": mime_type}
+    description = resource.description or ""
+    return {"uri": uri, "name": resource.name, "description": description, "mimeType": resource.mime_type}

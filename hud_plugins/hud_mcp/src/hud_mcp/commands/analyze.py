@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from hud_core.environment.environment import Environment
     from hud_core.environment.live import LiveSession
-    from hud_core.environment.scenario import ScenarioHandle
 
 FORMATS = ("interactive", "json", "markdown")
 
@@ -92,7 +91,9 @@ async def _described(environment: Environment, source: str) -> dict[str, Any]:
     """
     from hud_core.errors import BackendError
     from hud_core.job.backends import connected
+    from hud_mcp.client.described import prompt_data
     from hud_mcp.commands.remote import UnreachableError
+    from hud_mcp.server.convert import scenario_prompt
 
     session = environment.session()
     try:
@@ -100,7 +101,7 @@ async def _described(environment: Environment, source: str) -> dict[str, Any]:
             offered = await _offered(session)
     except BackendError as error:
         raise UnreachableError(str(error)) from error
-    scenarios = [_scenario(environment.name, handle) for handle in environment.scenarios.values()]
+    scenarios = [prompt_data(scenario_prompt(environment.name, handle)) for handle in environment.scenarios.values()]
     return {"name": environment.name, "source": source, "scenarios": scenarios, **offered}
 
 
@@ -117,16 +118,9 @@ async def _offered(session: LiveSession) -> dict[str, Any]:
             if not tool.name.startswith("_")
         ],
         "prompts": [prompt_data(prompt) for prompt in await published.list_prompts()],
-        "resources": [resource_data(it.uri, it.name, it.mime_type) for it in resources if not it.is_template],
-        "templates": [resource_data(it.uri, it.name, it.mime_type) for it in resources if it.is_template],
+        "resources": [resource_data(it.uri, it) for it in resources if not it.is_template],
+        "templates": [resource_data(it.uri, it) for it in resources if it.is_template],
     }
-
-
-def _scenario(owner: str, handle: ScenarioHandle[...]) -> dict[str, Any]:
-    arguments = [
-        {"name": name, "required": parameter.is_required} for name, parameter in handle.signature.parameters.items()
-    ]
-    return {"name": f"{owner}:{handle.name}", "description": handle.description, "arguments": arguments}
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------

@@ -20,8 +20,6 @@ from hud_mcp.commands.dev import DEFAULT_PORT
 from hud_mcp.project.mistakes import account_of, whole_account_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hud_core.model.events import Event
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -111,12 +109,12 @@ class Voice:
     def _event(self, event: str, **values: Any) -> None:
         emit(json.dumps({"event": event, **values}), self._stream)
 
-    def introduce(self, address: Address, watched: list[Path]) -> None:
+    def introduce(self, address: Address, watched: str) -> None:
         """Say where the server is."""
         if self._stream is not None:
             self._event("serving", url=address.url, name=address.name, config=address.config)
         else:
-            say(introduction(address, ", ".join(map(str, watched)) or "the files that are imported"))
+            say(introduction(address, watched))
 
     def moved(self, port: int) -> None:
         """Say that the usual port was taken."""

@@ -17,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add("module", nargs="?", metavar="MODULE", help="MODULE[:ATTR] with the environment, or a task of tasks.py")
+    add("docker_args", nargs="*", metavar="-- ARG", help="arguments of `docker run` for a container stand behind a --")
     add("-w", "--watch", action="append", default=[], metavar="PATH", help="a file or folder to watch; repeatable")
     add("--stdio", action="store_true", help="speak MCP on stdin and stdout, for a client that starts this command")
     add("-p", "--port", type=int, metavar="N", help=f"the port (default: {DEFAULT_PORT}, or the next one free)")
@@ -49,6 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.known_token = os.environ.pop(wire.TOKEN_VARIABLE, None)
     folder = Path.cwd()
     is_container = _is_container(arguments, folder)
+    if arguments.docker_args and not is_container:
+        msg = "what stands behind -- is for `docker run`, and nothing runs in a container here; leave it out"
+        raise ConfigError(msg)
     if is_container and arguments.module is None:
         from hud_mcp.commands.serving import serve_container
 
@@ -56,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         target = find_target(arguments.module, folder)
     except ConfigError as error:
-        return _play(arguments, folder, error)
+        return _play(arguments, folder, error, is_container=is_container)
     from hud_mcp.commands.serving import serve, serve_container
 
     if is_container:
@@ -96,11 +100,13 @@ def _check(arguments: argparse.Namespace) -> None:
             raise ConfigError(msg)
 
 
-def _play(arguments: argparse.Namespace, folder: Path, error: ConfigError) -> int:
+def _play(arguments: argparse.Namespace, folder: Path, error: ConfigError, *, is_container: bool) -> int:
     """Open a task, when what was asked for is the name of one and not of a module."""
     name, file = arguments.module, folder / "tasks.py"
     if not name or ":" in name or name.endswith(".py") or "/" in name or not file.is_file():
         raise error
     from hud_mcp.commands.play import play
+    from hud_mcp.commands.serving import containers
 
-    return play(name, file, getattr(arguments, "kernel", None), is_verbose=arguments.verbose)
+    source = containers(arguments, folder, None) if is_container else None
+    return play(name, file, arguments.kernel, source, is_verbose=arguments.verbose)

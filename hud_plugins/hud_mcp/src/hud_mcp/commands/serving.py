@@ -68,10 +68,19 @@ def serve_container(arguments: argparse.Namespace, folder: Path) -> int:
             "--keep-state is for modules that are imported here, and not for a container; leave it out, or --no-docker"
         )
         raise ConfigError(msg)
+    return _run(arguments, containers(arguments, folder, arguments.module), watched)
+
+
+def containers(arguments: argparse.Namespace, folder: Path, module: str | None) -> Containers:
+    """Make what builds a folder's image and opens containers of it.
+
+    Raises:
+        UnknownProviderError: No installed plugin runs containers.
+    """
     arguments.kernel.backends["docker"]  # raises, with what to install
     create = partial(arguments.kernel.backends.create, "docker")
     backend = cast("Callable[[], Develops]", create)
-    return _run(arguments, Containers(backend, folder, arguments.module, say), watched)
+    return Containers(backend, folder, module=module, docker_args=arguments.docker_args, say=say)
 
 
 def _watched(arguments: argparse.Namespace) -> list[Path]:
@@ -130,7 +139,8 @@ async def _serve(arguments: argparse.Namespace, source: Source, watched: list[Pa
             if source.starts_early:
                 group.start_soon(_start, server, voice)
             if address is not None:
-                group.start_soon(_accompany, arguments, address, watched, voice, group.cancel_scope)
+                shown = ", ".join(map(str, watched)) or source.watched
+                group.start_soon(_accompany, arguments, address, shown, voice, group.cancel_scope)
             await work()
             group.cancel_scope.cancel()
 
@@ -165,7 +175,7 @@ async def _start(server: EnvironmentServer, voice: Voice) -> None:
 
 
 async def _accompany(
-    arguments: argparse.Namespace, address: Address, watched: list[Path], voice: Voice, serving: anyio.CancelScope
+    arguments: argparse.Namespace, address: Address, watched: str, voice: Voice, serving: anyio.CancelScope
 ) -> None:
     """Say where the server is, once it listens there: whoever reads it may connect at once. Then do what was asked."""
     while True:

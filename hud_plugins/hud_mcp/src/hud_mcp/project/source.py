@@ -13,7 +13,7 @@ from hud_core.environment.environment import Environment
 from hud_core.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
     from hud_core.model.task import EnvRef
@@ -35,6 +35,8 @@ class Source(ABC):
 
     name: str
     """What names it from any folder: what a client's configuration has after ``hud dev``."""
+    watched = "the files that are imported"
+    """What `files` are, for people."""
     starts_early = False
     """Whether to start it before the first client asks, since that takes its time, and may fail."""
 
@@ -112,12 +114,15 @@ class Workshop(Protocol):
 class Develops(Protocol):
     """**Protocol:** a backend that can build a folder and run it while its files are edited."""
 
-    def develop(self, folder: Path, *, module: str | None, say: Callable[[str], None]) -> Workshop:
+    def develop(
+        self, folder: Path, *, module: str | None, docker_args: Sequence[str], say: Callable[[str], None]
+    ) -> Workshop:
         """Make what does it.
 
         Args:
             folder: Has the Dockerfile.
             module: What to serve in there, as ``env:env``; None leaves it to the image.
+            docker_args: Arguments of ``docker run`` for the containers.
             say: Takes what is worth showing: the lines of a build.
         """
 
@@ -129,15 +134,26 @@ class Containers(Source):
         backend: Makes the backend that does it; in the event loop, which backends may need.
         folder: The folder.
         module: What is to be served in the container; None leaves it to the image.
+        docker_args: Arguments of ``docker run`` for it.
         say: Takes what is worth showing of a build.
     """
 
+    watched = "the files that the image is built from"
     starts_early = True
 
     def __init__(
-        self, backend: Callable[[], Develops], folder: Path, module: str | None, say: Callable[[str], None]
+        self,
+        backend: Callable[[], Develops],
+        folder: Path,
+        *,
+        module: str | None,
+        docker_args: Sequence[str],
+        say: Callable[[str], None],
     ) -> None:
-        self._begin: Callable[[], Workshop] = lambda: backend().develop(folder, module=module, say=say)
+        self._begin: Callable[[], Workshop] = lambda: backend().develop(
+            folder, module=module, docker_args=docker_args, say=say
+        )
+        self.docker_args = docker_args
         self._made: Workshop | None = None
         self._folder = folder
         self.name = str(folder)
