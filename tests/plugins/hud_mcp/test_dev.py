@@ -20,6 +20,8 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
+from hud_mcp.commands.announce import Voice
+
 pytestmark = pytest.mark.slow  # each starts servers as processes of their own
 
 ENV = """
@@ -558,3 +560,12 @@ def test_a_task_stops_though_nothing_is_typed(project: Path) -> None:
             pass
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130
+
+
+def test_what_is_copied_into_a_container_is_not_called_reloaded(capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be that it cannot be imported there."""
+    voice = Voice(None, is_verbose=True)
+    voice.reloaded(["env.py"], 0.4, is_copied=True)
+    voice.reloaded(["env"], 0.1)
+    said = capsys.readouterr().err
+    assert said == "copied into the container in 400 ms: env.py\nreloaded in 100 ms: env\n"

@@ -57,7 +57,7 @@ def _records(value: object) -> list[dict[str, Any]]:
 def _argument(argument: types.PromptArgument | PromptArgument, told: dict[str, Any]) -> dict[str, Any]:
     """Give an argument, with what MCP's own form of it cannot say: its type, and what it is by default."""
     described = {"description": argument.description} if argument.description else {}
-    more = {name: told[name] for name in ("default", "type", "inputSchema") if name in told}
+    more: dict[str, Any] = {name: told[name] for name in ("default", "type", "inputSchema") if name in told}
     return {"name": argument.name, "required": bool(argument.required), **described, **more}
 
 

@@ -120,12 +120,16 @@ class Voice:
         """Say that the usual port was taken."""
         say(f"port {DEFAULT_PORT} is in use, so this is port {port}; --port asks for one")
 
-    def reloaded(self, modules: list[str], seconds: float) -> None:
-        """Say what was imported again; nothing, where what failed is as it was before."""
+    def reloaded(self, modules: list[str], seconds: float, *, is_copied: bool = False) -> None:
+        """Say what was imported again; nothing, where what failed is as it was before.
+
+        What is only copied into a container is imported there, which then says so itself.
+        """
         if self._stream is not None:
             self._event("reloaded", modules=modules, seconds=round(seconds, 3))
         elif modules:
-            say(f"reloaded in {seconds * 1000:.0f} ms" + (f": {', '.join(modules)}" if self._is_verbose else ""))
+            done = "copied into the container" if is_copied else "reloaded"
+            say(f"{done} in {seconds * 1000:.0f} ms" + (f": {', '.join(modules)}" if self._is_verbose else ""))
         else:
             say("works again, as it was before")
 

@@ -247,7 +247,8 @@ class Reloader:
             self._fail(describe(error) + ("" if isinstance(error, ConfigError) else place_of(error)))
             return
         if found is not None:
-            self._voice.reloaded(found.names, time.perf_counter() - began)
+            is_copied = found.environment is None
+            self._voice.reloaded(found.names, time.perf_counter() - began, is_copied=is_copied)
         elif self._failure is not None:
             self._voice.reloaded([], time.perf_counter() - began)
         self._failure = None
