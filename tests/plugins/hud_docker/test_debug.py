@@ -133,6 +133,7 @@ def test_an_image_that_is_not_there(debug: Debug) -> None:
 
 def test_no_engine(tmp_path: Path) -> None:
     failed = last(*alone(["debug", "--json", "x"], DOCKER_HOST=f"unix://{tmp_path}/none.sock"), 1)
+    assert failed["title"] == "No container engine"
     assert "no engine answers" in failed["error"]
     assert "DOCKER_HOST" in failed["error"] + failed["fix"]
 

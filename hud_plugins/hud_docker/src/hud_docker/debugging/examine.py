@@ -111,10 +111,11 @@ class Examiner:
         wanted = self._wanted
         async with AsyncExitStack() as stack:
             async with self._phase(1) as phase:
-                phase.tried = f"{'built' if build else 'looked for'} {wanted.image}"
-                phase.failed_title = "Docker image does not build" if build else "Docker image is not there"
+                phase.tried, phase.failed_title = "looked for a container engine", "No container engine"
                 engine = await connect()
                 stack.push_async_callback(engine.aclose)
+                phase.tried = f"{'built' if build else 'looked for'} {wanted.image}"
+                phase.failed_title = "Docker image does not build" if build else "Docker image is not there"
                 if build is not None:
                     await build()
                 phase.found = await self._look_at(engine)
