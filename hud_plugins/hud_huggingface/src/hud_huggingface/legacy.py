@@ -133,7 +133,8 @@ class LegacyTask(BaseModel):
         def __getattribute__(self, name: str) -> Any:  # noqa: ANN401  attributes of any type
             # The field holds the template, for pydantic reads fields past this method: to dump, to show, to compare.
             if name == "mcp_config":
-                return resolved(self.template, _named(self.__dict__))
+                fields = super().__getattribute__("__dict__")
+                return resolved(_servers(fields), _named(fields))
             return super().__getattribute__(name)
 
     def __eq__(self, other: object) -> bool:
@@ -159,10 +160,7 @@ class LegacyTask(BaseModel):
         Raises:
             ConfigError: They were written as ``{...}``, and none were assigned since.
         """
-        servers: dict[str, Any] = self.__dict__["mcp_config"]
-        if not servers:
-            raise ConfigError(f"{_named(self.__dict__)}: {NO_SERVERS}")
-        return servers
+        return _servers(self.__dict__)
 
     def to_task(self) -> Task:
         """Give the task in the form that runs: one of the environment behind its servers. Templates stay templates."""
@@ -185,6 +183,13 @@ class LegacyTask(BaseModel):
             agent_config=_task_config(config, setup, evaluate),
             metadata=dict(self.metadata),
         )
+
+
+def _servers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    servers: dict[str, Any] = fields["mcp_config"]
+    if not servers:
+        raise ConfigError(f"{_named(fields)}: {NO_SERVERS}")
+    return servers
 
 
 def _named(fields: Mapping[str, Any]) -> str:
