@@ -176,7 +176,8 @@ def _reward(reward: float | None) -> str:
 
 def _summary(report: Report) -> str:
     if report.problems:
-        return f"{len(report.problems)} {'mistake' if len(report.problems) == 1 else 'mistakes'}; nothing was run"
+        count = len(report.problems)
+        return f"{count} mistake{'s' * (count != 1)}; nothing was run"
     unfit = sum(bool(finding.problems) for finding in report.tasks)
     if unfit:
         return f"{unfit} of {len(report.tasks)} tasks are not fit to measure anything"
