@@ -174,7 +174,7 @@ def test_the_reference_s_helpers_are_there() -> None:
         ({"mcp_config": {"a": {"command": "x", "url": "y"}}}, "must have either a 'command' or a 'url'"),
         ({"mcp_config": {"a": {"url": 3}}}, "MCP server 'a': 'url' is of the wrong type, int @ rows[7].mcp_config"),
         (
-            {"mcp_config": {"a": {"url": "x"}}},
+            {"mcp_config": {"a": {"url": "user:key@x?token=key"}}},
             "server 'a': 'url' must begin with http:// or https://, got 'x' @ rows[7]",
         ),
         ({"mcp_config": {"a": {"command": "x", "env": {"A": 1}}}}, "'env' must map names to text, got int for 'A' @"),

@@ -90,7 +90,8 @@ def _wrong(options: Mapping[str, Any]) -> str:
     """Say what is wrong inside of options that are of the right types; a template may become anything."""
     url = options.get("url", "$")
     if "$" not in url and not url.startswith(("http://", "https://")):
-        return f"'url' must begin with http:// or https://, got {url!r}"
+        shown = url.partition("?")[0].rpartition("@")[2]  # what stands around it may be secret
+        return f"'url' must begin with http:// or https://, got {shown!r}"
     for key in ("headers", "env"):
         for name, value in options.get(key, {}).items():
             if not isinstance(value, str):
