@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 500
 GROUP_ROWS = 1_000
 """Rows of a row group, which a reader may need in memory as a whole."""
-_BUFFER_BYTES = 1 << 18
+_BUFFER_BYTES = 1 << 16
 _MARK = b"hud"
 """The key of a file's metadata that says how its columns hold the fields of rows."""
 _INDEX = re.compile(r"__index_level_\d+__")
