@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import threading
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
+import anyio.from_thread
 import anyio.lowlevel
-import anyio.to_thread
 
 from hud_core.errors import ConfigError
 from hud_core.interfaces import TaskSource
@@ -17,7 +21,7 @@ from hud_huggingface.formats import COMPRESSED, format_of
 from hud_huggingface.refs import hub_ref, is_url, public, secret_in, split_off
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from hud_core.model.task import Task
     from hud_huggingface.hub import Part
@@ -27,6 +31,9 @@ TURN_ROWS = 100
 """Rows after which others in the event loop get their turn."""
 _OTHERS = {"json", "jsonl"}
 """Formats whose plain files belong to hud-local."""
+
+
+T = TypeVar("T")
 
 
 class DatasetSource(TaskSource):
@@ -67,7 +74,7 @@ class DatasetSource(TaskSource):
             return ref
         from hud_huggingface.hub import pinned
 
-        return str(await anyio.to_thread.run_sync(pinned, on_hub, abandon_on_cancel=True))
+        return str(await _abandonable(partial(pinned, on_hub)))
 
     def read_row(self, row: Mapping[str, Any], where: str) -> Task | None:
         """Make a task of a LegacyTask's row, or of one to correct; what was corrected in rows is said once."""
@@ -104,7 +111,7 @@ class DatasetSource(TaskSource):
 
         with ExitStack() as stack:
             # Whoever stops while a download runs does not wait for it; the Hub's cache keeps what has arrived.
-            files = await anyio.to_thread.run_sync(stack.enter_context, files_of(ref), abandon_on_cancel=True)
+            files = await _abandonable(partial(stack.enter_context, files_of(ref)))
             await _check(files, ref)
             reader = RowReader()
             for number, row in enumerate(rows_in(files)):
@@ -112,6 +119,24 @@ class DatasetSource(TaskSource):
                 yield task.to_task() if isinstance(task, LegacyTask) else task
                 if number % TURN_ROWS == 0:
                     await anyio.lowlevel.checkpoint()
+
+
+async def _abandonable(function: Callable[[], T]) -> T:
+    """Call a function in a thread that nobody waits for once this is cancelled, the end of the process neither."""
+    result: Future[T] = Future()
+    done, loop = anyio.Event(), anyio.lowlevel.current_token()
+
+    def call() -> None:
+        try:
+            result.set_result(function())
+        except BaseException as error:  # noqa: BLE001  raised where the result is waited for
+            result.set_exception(error)
+        with suppress(RuntimeError):  # the event loop has ended
+            anyio.from_thread.run_sync(done.set, token=loop)
+
+    threading.Thread(target=call, name="hud-download", daemon=True).start()
+    await done.wait()
+    return result.result()
 
 
 def _is_dataset(folder: Path) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +160,23 @@ def test_an_address_runs_and_its_secrets_are_kept_nowhere(hub, hud):
     assert ref in left
     said = "".join(one.stdout + one.stderr for one in (converted, done, again))
     assert "planted-0123456789" not in said + left
+
+
+def test_ctrl_c_does_not_wait_for_a_download(environment, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        command = [sys.executable, "-m", "hud", "eval", f"http://127.0.0.1:{server.getsockname()[1]}/a.jsonl", "oracle"]
+        process = subprocess.Popen(
+            command, env={**os.environ, **environment, "TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True
+        )
+        connection, _ = server.accept()
+        with connection, process:
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[")
+            process.send_signal(signal.SIGINT)
+            try:
+                _, said = process.communicate(timeout=15)
+            finally:
+                process.kill()
+    assert (process.returncode, said) == (130, "\ninterrupted\n")
+    assert list(tmp_path.glob("hud-rows-*")) == []
