@@ -28,7 +28,7 @@ TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "ap
 
 
 class Written:
-    """A conversation as messages. Each of its turns is made one once: every request holds all that were said before.
+    """A conversation as messages, each of its turns written once: every request holds all that was said before.
 
     Args:
         citable: Whether the model is to cite documents.

@@ -38,7 +38,7 @@ def wire_system(conversation: Conversation) -> str:
 
 
 class Written:
-    """A conversation as contents. Each of its turns is made one once: every request holds all that were said before.
+    """A conversation as contents, each of its turns written once: every request holds all that was said before.
 
     Where the model operates a computer, all of them are made again, as old screenshots are left out of them.
 
