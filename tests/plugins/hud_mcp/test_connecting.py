@@ -233,10 +233,11 @@ async def test_the_operations_of_an_api(tmp_path: Path, monkeypatch: pytest.Monk
 async def test_a_closed_port_says_who_was_asked_and_what_it_answered(kernel: Kernel) -> None:
     before = descendants()
     url = f"http://127.0.0.1:{free_port()}/mcp"
-    env = everything().connect_url(url, alias="gone")
+    env = everything().connect_url(f"{url}?api_key=sk-planted", alias="gone")
     with anyio.fail_after(10):
         rollout = await one(env("ask"), ScriptedAgent(), kernel)
     assert rollout.cause is Cause.BACKEND
+    assert "sk-planted" not in rollout.error
     assert "connection 'gone' of environment 'near' cannot be opened" in rollout.error
     assert url in rollout.error
     assert "tried streamable HTTP; ConnectError" in rollout.error

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.lowlevel import current_token
 
+from hud_core.environment.references import bare_url
 from hud_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,10 +90,7 @@ def must_be_url(_: object, attribute: Attribute[Any], value: str | None) -> None
 
 def public_url(url: str | None) -> str | None:
     """Give a URL without what may be a secret in it: user, password, query."""
-    if url is None:
-        return None
-    scheme, netloc, path, *_ = urlsplit(url)
-    return urlunsplit((scheme, netloc.rpartition("@")[2], path, "", ""))
+    return None if url is None else bare_url(url)
 
 
 def address_of(client: object) -> str | None:

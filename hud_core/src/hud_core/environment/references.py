@@ -22,6 +22,15 @@ _SCHEMES = ("oauth",)
 """What other clients take for ``auth`` that is no token."""
 
 
+def bare_url(url: str) -> str:
+    """Give an address, whatever it is, without what may be secret in it: user, password, query."""
+    try:
+        scheme, netloc, path, *_ = urlsplit(url)
+    except ValueError:  # it is none, as whoever goes there will say
+        return url.partition("?")[0]
+    return urlunsplit((scheme, netloc.rpartition("@")[2], path, "", ""))
+
+
 def public_url(url: str) -> str:
     """Give an address without what may be secret in it: a password, a query. A template stays as it is.
 
@@ -34,7 +43,7 @@ def public_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         msg = f"a server's url begins with http:// or https:// and names a host, got {url!r}"
         raise DefinitionError(msg)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return bare_url(url)
 
 
 def title_of(spec: Mapping[str, Any] | str) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import urljoin
 
 import httpx2
 
+from hud_core.environment.references import bare_url
 from hud_core.environment.session import Session, unknown_tool
 from hud_core.errors import BackendError, ConfigError, GraderError, SetupError, describe
 from hud_core.model.content import AudioContent, ImageContent, ResourceContent, TextContent
@@ -77,7 +78,7 @@ class OpenAPITools:
         except (WrongArgumentsError, httpx2.TimeoutException, TypeError, ValueError) as error:
             return ToolResult.error(f"tool {call.name!r}: {describe(error)}", call.id)
         except httpx2.RequestError as error:
-            msg = f"OpenAPI server {self._name!r} at {self._client.base_url}: {describe(error)}"
+            msg = f"OpenAPI server {self._name!r} at {bare_url(str(self._client.base_url))}: {describe(error)}"
             raise BackendError(msg) from error
         return _result(response, call.id)
 

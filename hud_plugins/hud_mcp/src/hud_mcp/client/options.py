@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from hud_core import templates
+from hud_core.environment.references import bare_url
 from hud_core.errors import ConfigError, closest
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Target:
     value: Any = field(repr=False)
     """The URL, command or object."""
     shown: str
-    """What messages say of `value`: templates as they were written, for their values may be secret."""
+    """What messages say of `value`: templates as they were written, and no query, for these may be secret."""
     options: dict[str, Any] = field(repr=False)
     """The other options; headers and variables may hold secrets."""
     connect_timeout: float
@@ -75,7 +76,7 @@ def read_target(ref: EnvRef) -> Target:
         name=ref.name,
         kind=kind,
         value=expand(options[kind], kind) if kind in ("url", "command") else options[kind],
-        shown=options[kind] if kind in ("url", "command") else "",
+        shown=bare_url(options[kind]) if kind == "url" else options[kind] if kind == "command" else "",
         options=options,
         connect_timeout=_seconds(ref.name, options, "connect_timeout", 60.0 if slow else 10.0),
         timeout=_seconds(ref.name, options, "timeout", 600.0),
