@@ -71,18 +71,19 @@ def cpu(work: Callable[[], object], number: int, repeats: int = 3) -> float:
     return best / number * 1e6
 
 
-async def in_turns(*attempts: Callable[[], Awaitable[object]], repeats: int = 8) -> list[float]:
+async def in_turns(*attempts: Callable[[], Awaitable[object]], repeats: int = 4) -> list[float]:
     """Give the CPU milliseconds of each of some attempts, the best of some repeats; a busy machine disturbs all alike.
 
     What runs in other threads, such as an endpoint, does not count.
     """
     best = [float("inf")] * len(attempts)
-    for repeat in range(repeats + 1):
+    for _ in range(repeats):
         for place, attempt in enumerate(attempts):
-            gc.collect()  # what the one before left is not for this one to clear away
-            began = time.thread_time()
-            await attempt()
-            if repeat:  # the first one imports, and connects
+            await attempt()  # imports, connects, and warms the processor's caches
+            gc.collect()
+            for _ in range(3):
+                began = time.thread_time()
+                await attempt()
                 best[place] = min(best[place], (time.thread_time() - began) * 1e3)
     return best
 
