@@ -236,6 +236,15 @@ async def test_an_image_that_is_nowhere_is_not_started_and_says_what_to_do(backe
     assert "cannot be fetched" in await failure(backend, ref("localhost:9/hud-test-nowhere:1"))
 
 
+async def test_an_image_for_another_machine_is_said_to_be(backend, docker, tmp_path):
+    other = "amd64" if docker.version()["Arch"] == "arm64" else "arm64"
+    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY . /app\nLABEL hud-test=image\nCMD ["/server"]')
+    tag = f"hud-test-other:{other}"
+    list(docker.build(path=str(tmp_path), tag=tag, platform=f"linux/{other}", rm=True))
+    said = await failure(backend, ref(tag))
+    assert f"platform (linux/{other}) does not match" in said
+
+
 async def test_an_environment_of_this_process_is_no_image(backend):
     with pytest.raises(ConfigError, match=r"is code of this process.*`hud build`"):
         backend.open(Environment("here"))

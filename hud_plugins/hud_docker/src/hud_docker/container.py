@@ -43,6 +43,7 @@ class Container:
         self._memory: int | None = None
         self._state: Mapping[str, Any] | None = None
         self._lost = ""
+        self._warning = ""
 
     @classmethod
     async def create(cls, engine: Engine, config: dict[str, Any], *, title: str, platform: str | None = None) -> Self:
@@ -62,6 +63,7 @@ class Container:
         # No checkpoint since the call: whoever is cancelled now knows the container all the same.
         container = cls(engine, made["Id"], name)
         container._memory = config["HostConfig"].get("Memory")
+        container._warning = next((it for it in made.get("Warnings") or () if "platform" in it), "")
         return container
 
     async def start(self) -> Attached:
@@ -124,9 +126,9 @@ class Container:
         if self._state is None:
             return self._lost
         code, said = self._state.get("ExitCode"), self._state.get("Error") or ""
-        return _said(code, is_oom=bool(self._state.get("OOMKilled")), memory=self._memory) + (
-            f": {said}" if said else ""
-        )
+        how = _said(code, is_oom=bool(self._state.get("OOMKilled")), memory=self._memory)
+        warned = f"; the engine warned: {self._warning}" if self._warning else ""
+        return f"{how}{f': {said}' if said else ''}{warned}"
 
     async def stop(self, seconds: float, *, listens: bool = True) -> None:
         """End it as MCP asks, stdin first, then by SIGTERM and by SIGKILL; then remove it with its anonymous volumes.

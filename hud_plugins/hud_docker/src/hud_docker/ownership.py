@@ -75,7 +75,8 @@ class Owner:
             try:
                 await self.begin(engine)
             except EngineError as error:
-                logger().warning(f"no heartbeat: {describe(error)}")
+                if wait != SOON:  # of many in a row, the first
+                    logger().warning(f"no heartbeat: {describe(error)}")
                 wait = SOON
             else:
                 wait = BEAT

@@ -37,7 +37,7 @@ _NO_IMAGE = re.compile(
 _FIXES = (
     (
         re.compile(r"does not match the (specified|detected) platform|no matching manifest", re.IGNORECASE),
-        "build or pull it for this platform, or choose one with `--platform`",
+        "build or pull it for this platform, or choose one with the option platform (`--platform`)",
     ),
     (
         re.compile("could not select device driver"),
