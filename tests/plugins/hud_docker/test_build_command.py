@@ -248,7 +248,7 @@ def files_of(docker: APIClient, image: str, path: str) -> list[bytes]:
 FAULTS = {
     "unknown instruction": (
         "FROM {base}\nFOO x\n",
-        ["Dockerfile: the build failed", "unknown instruction: FOO", "\n  fix: correct"],
+        ["Dockerfile: the build failed", "unknown instruction: FOO", "\nfix: correct"],
     ),
     "a step fails": (
         "FROM {base}\n\n# a comment\nRUN echo the last words && \\\n    exit 7\n",
@@ -258,9 +258,9 @@ FAULTS = {
     "empty": ("", ["Dockerfile: the build failed"]),
     "the server ends": (
         'FROM {base}\nCMD ["sh", "-c", "echo the reason >&2; exit 3"]\n',
-        ["it ended", "the reason", "\n  fix: the command ends instead of serving"],
+        ["it ended", "the reason", "\nfix: the command ends instead of serving"],
     ),
-    "no server": ('FROM {base}\nCMD ["nope"]\n', ["nope", "\n  fix: the image's CMD"]),
+    "no server": ('FROM {base}\nCMD ["nope"]\n', ["nope", "\nfix: the image's CMD"]),
 }
 
 

@@ -140,7 +140,7 @@ RULES = (
 def explain(error: HudError) -> None:
     """Add to an error what usually helps, where that is known; an engine's errors say so themselves."""
     if not isinstance(error, EngineError) and (fix := find_fix(str(error))):
-        error.add_note(f"  fix: {fix}")
+        error.add_note(f"fix: {fix}")
 
 
 def find_fix(*texts: str) -> str | None:
