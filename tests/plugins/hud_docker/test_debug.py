@@ -311,6 +311,8 @@ def test_nothing_is_left_when_it_is_stopped(
         (["x", "--args", "{"], "--args is no JSON"),
         (["x", "-e", "HUD_NO_SUCH_VARIABLE"], "no such environment variable"),
         (["x", "--max-phase", "6"], "--max-phase"),
+        (["./nodir"], "there is no folder './nodir'"),
+        (["x", "--", "--privileged"], "--privileged, which is not offered"),
         (["--", "--memory", "8g"], "no Dockerfile in"),  # the folder worked in, then
         (["x", "-v", "/a:/b"], "unknown argument '/a:/b'; arguments of `docker run` stand behind a --"),
     ],

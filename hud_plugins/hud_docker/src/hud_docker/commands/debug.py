@@ -84,6 +84,7 @@ async def _examined(arguments: argparse.Namespace) -> Examination | None:
     from hud_core.kernel import Kernel
     from hud_docker.debugging.examine import Examiner, Wanted
     from hud_docker.engine import Engine
+    from hud_docker.options import read_options
 
     folder = _folder(arguments)
     wanted = Wanted(
@@ -96,6 +97,7 @@ async def _examined(arguments: argparse.Namespace) -> Examination | None:
         answer=arguments.answer,
         marker=secrets.token_hex(8),
     )
+    read_options(wanted.ref)  # what was asked for, before anything is built for it
     tell = (lambda _: None) if arguments.json else partial(_print, arguments.verbose)
     log = say if arguments.verbose else lambda _: None
     build = None
@@ -120,7 +122,7 @@ def _folder(arguments: argparse.Namespace) -> Path | None:
     """Give the folder that is to be built; None for an image.
 
     Raises:
-        ConfigError: It has no Dockerfile; or an image is to be built, and has no folder.
+        ConfigError: It has no Dockerfile, or is not there; or an image is to be built, and has no folder.
     """
     from hud_docker.building.context import find_dockerfile
 
@@ -129,6 +131,8 @@ def _folder(arguments: argparse.Namespace) -> Path | None:
         if arguments.build:
             msg = f"--build needs the folder that {arguments.target!r} is built from, as in `hud debug . --build`"
             raise ConfigError(msg)
+        if arguments.target.startswith((".", "/")):
+            raise ConfigError(f"there is no folder {arguments.target!r}; name one that is there, or an image")
         return None
     if find_dockerfile(path) is None:
         msg = f"no Dockerfile in {path.resolve()}; name an image, or let `hud build` write one"

@@ -56,6 +56,13 @@ class Wanted:
     marker: str = ""
     """Labels the containers, so that they are known among others."""
 
+    @property
+    def ref(self) -> EnvRef:
+        """How a container is opened."""
+        given = {"ready_timeout": self.timeout, "timeout": self.timeout, **self.options}
+        labels = {**given.get("labels", {}), LABEL: self.marker}
+        return EnvRef(self.image, "docker", {**given, "image": self.image, "pool": 0, "labels": labels})
+
 
 class _FailedError(Exception):
     """A phase failed, and was told of."""
@@ -128,7 +135,7 @@ class Examiner:
         Raises:
             ImageMissingError: The engine has none of that name.
         """
-        image = await find_image(engine, read_options(self._ref()))
+        image = await find_image(engine, read_options(self._wanted.ref))
         found = await engine.read(engine.client.inspect_image, image.id)
         version = await engine.read(engine.client.version)
         self._port, platform = image.port, f"{found['Os']}/{found['Architecture']}"
@@ -145,7 +152,7 @@ class Examiner:
                 how = "over stdio" if self._port is None else f"over HTTP to its port {self._port}"
                 phase.tried = f"started a container of {self._wanted.image}, and sent initialize {how}"
                 phase.likely = self._mismatch
-                session = await containers.enter_async_context(backends.opens(self._ref()))
+                session = await containers.enter_async_context(backends.opens(self._wanted.ref))
                 phase.found += self._noise()
             if self._ends_with(2):
                 return
@@ -215,18 +222,13 @@ class Examiner:
                 f"opened a second container, set up the same there, and graded both with {self._wanted.answer!r}"
             )
             with anyio.fail_after(2 * self._wanted.timeout):
-                async with backends.opens(self._ref()) as other:
+                async with backends.opens(self._wanted.ref) as other:
                     await other.setup(*chosen)
                     for one, name in ((session, "first"), (other, "second")):
                         evaluation = await one.grade(Answer(text=self._wanted.answer))
                         phase.found.append(f"reward of the {name} container: {evaluation.reward:g}")
                     phase.failed_title = "Sessions are not isolated"
                     phase.found.append(await check_isolation(engine, f"{LABEL}={self._wanted.marker}"))
-
-    def _ref(self) -> EnvRef:
-        given = {"ready_timeout": self._wanted.timeout, "timeout": self._wanted.timeout, **self._wanted.options}
-        labels = {**given.get("labels", {}), LABEL: self._wanted.marker}
-        return EnvRef(self._wanted.image, "docker", {**given, "image": self._wanted.image, "pool": 0, "labels": labels})
 
     @asynccontextmanager
     async def _phase(self, number: int) -> AsyncIterator[_Running]:
