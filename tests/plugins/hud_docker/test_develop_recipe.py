@@ -66,3 +66,10 @@ def test_files_are_copied_by_one_instruction(paths: tuple[str, str], together: b
 )
 def test_files_are_used_or_not(path: str, used: bool) -> None:
     assert is_used(Dockerfile(DOCKERFILE), path) is used
+
+
+@pytest.mark.parametrize(
+    "source", [".", "./", "/", "tools", "/tools/", "./tools/../tools", "$SOURCE", "tool*", "*/*.py"]
+)
+def test_sources_are_written_in_many_ways(source: str) -> None:
+    assert is_used(Dockerfile(f"FROM x\nCOPY --chown=agent {source} /app/\n"), "tools/letters.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import shlex
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -64,7 +65,7 @@ def _takes(value: str, path: str) -> bool:
     if any(word.startswith("--from") for word in words):
         return False
     sources = [word for word in words if not word.startswith("--")][:-1]
-    return any(_covers(source.removeprefix("/").removeprefix("./").rstrip("/"), path) for source in sources)
+    return any(_covers(source, path) for source in sources)
 
 
 def _binds(value: str, path: str) -> bool:
@@ -74,8 +75,7 @@ def _binds(value: str, path: str) -> bool:
             continue
         given = dict(part.partition("=")[::2] for part in word.removeprefix("--mount=").split(","))
         if given.get("type", "bind") == "bind" and "from" not in given:
-            source = given.get("source") or given.get("src") or "."
-            if _covers(source.removeprefix("/").removeprefix("./").rstrip("/"), path):
+            if _covers(given.get("source") or given.get("src") or ".", path):
                 return True
     return False
 
@@ -91,7 +91,8 @@ def _words(value: str) -> list[str]:
 
 
 def _covers(source: str, path: str) -> bool:
-    """Whether a source of COPY is a file, or a folder that it is in; names may be patterns."""
-    if source in ("", "."):
+    """Whether a source of COPY is a file, or a folder that it is in; names may be patterns. A variable may be either."""
+    source = posixpath.normpath(source.lstrip("/"))
+    if source == "." or "$" in source:
         return True
     return any(fnmatchcase(str(place), source) for place in (PurePosixPath(path), *PurePosixPath(path).parents))
