@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hud_core.errors import ConfigError
-from hud_core.settings import FIELDS, settings
+from hud_core.settings import FIELDS, is_secret, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _BRACED: Final = re.compile(rf"\$\{{({_NAME})(?::-?((?:[^{{}}]|\{{[^{{}}]*\}})*))?\}}")
 """A variable with its default, in which one more pair of braces may stand: ``${A:${B}}``, ``${A:{"b": 1}}``."""
 _ANY: Final = re.compile(rf"{_BRACED.pattern}|\$({_NAME})")
+_NAMED: Final = re.compile(rf"\$\{{?({_NAME})")
+_SHORTEST: Final = 4
+"""Characters of a secret that is looked for; a shorter one stands in texts by chance."""
 _DEFAULTS: Final = {variable: str(default) for variable, default in FIELDS.values() if isinstance(default, str)}
 
 
@@ -57,3 +63,17 @@ def braced(text: str) -> str:
 def is_template(text: str) -> bool:
     """Whether a text is one ``${VAR}`` and nothing else, so that it holds no value itself unless as its default."""
     return _BRACED.fullmatch(text) is not None
+
+
+def secrets_in(templates: Iterable[str]) -> tuple[str, ...]:
+    """Name the variables of templates that are called like secrets, those of defaults among them."""
+    return tuple(dict.fromkeys(name for text in templates for name in _NAMED.findall(text) if is_secret(name)))
+
+
+def hidden(text: str, names: Iterable[str]) -> str:
+    """Put ``${NAME}`` wherever a text holds the value of one of these variables."""
+    for name in names:
+        value = settings.lookup(name)
+        if value and len(value) >= _SHORTEST:
+            text = text.replace(value, f"${{{name}}}")
+    return text

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -438,6 +441,31 @@ def test_the_class_itself_is_no_task() -> None:
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
+class Echo:
+    """A server at an address that refuses a key, and says which."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = f"not {self.headers['authorization']}".encode()
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(401)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    def __enter__(self) -> str:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self.Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{self._server.server_address[1]}/mcp"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
 @pytest.mark.parametrize("form", ["${THE_KEY}", "$THE_KEY", "${OTHER:${THE_KEY}}"])
 async def test_a_key_reaches_the_server_and_nothing_else(
     form: str, task: Make, counter: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any, caplog: Any
@@ -454,6 +482,23 @@ async def test_a_key_reaches_the_server_and_nothing_else(
     traces = await run_tasks(tasks, "oracle", {}, retries=None)
     assert [trace.reward for trace in traces] == [0.0, None, None, None]
     shown = [repr(traces), repr([trace.messages for trace in traces]), caplog.text, *capsys.readouterr()]
+    shown += [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [text[:2000] for text in shown if SECRET in text]
+
+
+async def test_what_servers_say_of_a_key_is_not_kept(
+    task: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any, caplog: Any
+) -> None:
+    monkeypatch.setenv("THE_KEY", SECRET)
+    told = "import os, sys; sys.exit(f'bad: {sys.argv[1:]} {os.environ.get(\"K\")}')"
+    command = {"command": sys.executable, "args": ["-c", told, "x${THE_KEY}"], "env": {"K": "Bearer ${OTHER:$THE_KEY}"}}
+    with Echo() as url:
+        web = {"url": url, "headers": {"Authorization": "Bearer ${THE_KEY}"}}
+        tasks = [task(mcp_config={"told": server}, id=server.get("url")) for server in (command, web)]
+        traces = await run_tasks(tasks, "oracle", {}, retries=None)
+    assert "bad: ['x${THE_KEY}']" in traces[0].info["error"]
+    assert "401 Unauthorized: not Bearer ${THE_KEY}" in traces[1].info["error"]
+    shown = [repr(traces), caplog.text, *capsys.readouterr()]
     shown += [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
     assert not [text[:2000] for text in shown if SECRET in text]
 

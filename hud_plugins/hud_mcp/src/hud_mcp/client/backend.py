@@ -13,7 +13,7 @@ from hud_core.interfaces import Backend
 from hud_core.model.task import EnvRef
 from hud_mcp import wire
 from hud_mcp.client.opened import open_session
-from hud_mcp.client.options import environment_of, expand, headers_of, read_target
+from hud_mcp.client.options import environment_of, expand, headers_of, read_target, secrets_of
 
 if TYPE_CHECKING:
     import ssl
@@ -87,9 +87,10 @@ class MCPBackend(Backend):
 
         bare = attrs.evolve(target, options={k: v for k, v in target.options.items() if k not in _SECRET})
         if target.kind == "url":
-            return HttpOpener(bare, headers_of(target), self._http())
+            return HttpOpener(bare, headers_of(target), self._http(), secrets_of(target))
         if target.kind == "command":
-            return StdioOpener(bare, {**environment_of(target), wire.HARNESS_VARIABLE: capability or ""})
+            env = {**environment_of(target), wire.HARNESS_VARIABLE: capability or ""}
+            return StdioOpener(bare, env, secrets_of(target))
         from hud_mcp.client.objects import server_of
 
         return ObjectOpener(bare, server_of(target, capability))

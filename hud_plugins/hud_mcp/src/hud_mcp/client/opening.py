@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hud_core.errors import BackendError, ConfigError, HudError, describe
 from hud_core.model.task import EnvRef
+from hud_core.templates import hidden
 from hud_core.trace import log_line
 from hud_mcp.client.lending import HttpClients
 from hud_mcp.client.options import MAX_MESSAGE, expand, read_target
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     import httpx2
     from mcp.client._transport import Transport, TransportStreams
@@ -119,8 +120,11 @@ class HttpLink(Link):
 
     breaks_with_error = True
 
-    def __init__(self, target: Target, headers: dict[str, str], clients: HttpClients) -> None:
+    def __init__(
+        self, target: Target, headers: dict[str, str], clients: HttpClients, secrets: Sequence[str] = ()
+    ) -> None:
         self.status = 0
+        self._secrets = secrets
         self._refusal = ""
         super().__init__(self._transport(target, headers, clients))
 
@@ -144,7 +148,7 @@ class HttpLink(Link):
         self._refusal = f"it answered {response.status_code} {response.reason_phrase}".rstrip()
         if int(response.headers.get("content-length") or 0) in range(1, MAX_BODY * 10):
             await response.aread()
-            self._refusal += f": {response.text[:MAX_BODY]}"
+            self._refusal += f": {hidden(response.text, self._secrets)[:MAX_BODY]}"
 
     def account(self) -> str:
         """Say what the server answered last, if it was a refusal."""
@@ -156,7 +160,9 @@ class HttpOpener(Opener):
 
     can_reopen = True
 
-    def __init__(self, target: Target, headers: dict[str, str], clients: HttpClients) -> None:
+    def __init__(
+        self, target: Target, headers: dict[str, str], clients: HttpClients, secrets: Sequence[str] = ()
+    ) -> None:
         super().__init__(target.name, str(target), connect_timeout=target.connect_timeout, timeout=target.timeout)
         self._target = target
         if not target.value.startswith(("http://", "https://")):
@@ -164,6 +170,7 @@ class HttpOpener(Opener):
             raise ConfigError(msg)
         self._headers = headers
         self._clients = clients
+        self._secrets = secrets
 
     @classmethod
     def at(
@@ -190,7 +197,7 @@ class HttpOpener(Opener):
 
     def open(self) -> HttpLink:
         """Make the transport; entering it takes an HTTP client."""
-        return HttpLink(self._target, self._headers, self._clients)
+        return HttpLink(self._target, self._headers, self._clients, self._secrets)
 
     def failure(self, link: Link, error: Exception | None) -> HudError:
         """Say what failed; refused credentials are not worth another attempt."""
@@ -267,7 +274,7 @@ class PeerOpener(Opener):
 class StdioOpener(PeerOpener):
     """Starts a server in a process of its own."""
 
-    def __init__(self, target: Target, env: dict[str, str]) -> None:
+    def __init__(self, target: Target, env: dict[str, str], secrets: Sequence[str]) -> None:
         super().__init__(
             target.name,
             str(target),
@@ -284,12 +291,14 @@ class StdioOpener(PeerOpener):
         self._command = [target.value, *(expand(str(arg), f"args[{place}]") for place, arg in enumerate(args))]
         self._cwd = target.options.get("cwd")
         self._env = env
+        self._secrets = secrets
 
     def _process(self) -> Peer:
         from hud_mcp.client.process import ProcessPeer
 
         env, self._env = self._env, {}  # the harness's capability is in it, and nobody needs it again
-        return ProcessPeer(self._command, env=env, cwd=self._cwd and expand(str(self._cwd), "cwd"))
+        cwd = self._cwd and expand(str(self._cwd), "cwd")
+        return ProcessPeer(self._command, env=env, cwd=cwd, secrets=self._secrets)
 
     def failure(self, link: Link, error: Exception | None) -> HudError:
         """Say what failed; a command that is not there will not be there the next time."""

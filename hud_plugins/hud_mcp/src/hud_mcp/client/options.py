@@ -123,6 +123,13 @@ def _texts(target: Target, option: str) -> dict[str, str]:
     return {name: expand(value, f"{option}.{name}") for name, value in given.items()}
 
 
+def secrets_of(target: Target) -> tuple[str, ...]:
+    """Name the variables in its options whose values must not be shown, whatever the server says."""
+    options = target.options
+    texts = [*(options.get("env") or {}).values(), *(options.get("headers") or {}).values(), options.get("token")]
+    return templates.secrets_in(map(str, [target.shown, *(options.get("args") or ()), *texts]))
+
+
 def expand(text: Any, part: str) -> str:  # noqa: ANN401  the value of an option, which is checked here
     """Replace ``${VAR}`` and ``${VAR:default}``; at the moment of use, so that what is stored is the template.
 

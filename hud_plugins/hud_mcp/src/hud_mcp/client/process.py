@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 from mcp.client.stdio import get_default_environment
 
+from hud_core.templates import hidden
 from hud_mcp.client.lines import Peer, Pipes
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ class ProcessPeer(Peer):
         command: The program and its arguments.
         env: Variables beside the few that are safe to inherit.
         cwd: Where to start it.
+        secrets: Variables of this process whose values are not shown of what it writes.
     """
 
-    def __init__(self, command: Sequence[str], *, env: dict[str, str], cwd: str | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], *, env: dict[str, str], cwd: str | None = None, secrets: Sequence[str] = ()
+    ) -> None:
         self._command = list(command)
         self._env = {**get_default_environment(), **env}
         self._cwd = cwd
+        self._secrets = secrets
         self._process: Process | None = None
 
     async def start(self) -> Pipes:
@@ -80,6 +85,10 @@ class ProcessPeer(Peer):
         if code is None:
             return ""
         return f"it was ended by signal {-code}" if code < 0 else f"it exited with code {code}"
+
+    def shown(self, line: str) -> str:
+        """Hide what is secret in a line that the process wrote."""
+        return hidden(line, self._secrets)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

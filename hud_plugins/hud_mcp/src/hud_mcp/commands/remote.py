@@ -13,7 +13,7 @@ from hud_core.model.task import EnvRef
 from hud_mcp.client.connection import Connection
 from hud_mcp.client.lending import HttpClients
 from hud_mcp.client.opening import HttpOpener, ObjectOpener, StdioOpener
-from hud_mcp.client.options import environment_of, headers_of, read_target
+from hud_mcp.client.options import environment_of, headers_of, read_target, secrets_of
 from hud_mcp.wire import EPISODE, HARNESS, HARNESS_VARIABLE
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ async def connected(name: str, options: dict[str, Any]) -> AsyncIterator[Connect
 def _opener(name: str, options: dict[str, Any]) -> Opener:
     target = read_target(EnvRef(name, "mcp", options))
     if target.kind == "url":
-        return HttpOpener(target, headers_of(target), HttpClients(ssl.create_default_context()))
+        return HttpOpener(target, headers_of(target), HttpClients(ssl.create_default_context()), secrets_of(target))
     if target.kind == "object":
         from hud_mcp.client.objects import server_of
 
         return ObjectOpener(target, server_of(target, None))
-    return StdioOpener(target, environment_of(target))
+    return StdioOpener(target, environment_of(target), secrets_of(target))
 
 
 def harness_meta(handle: str | None = None) -> RequestParamsMeta:
