@@ -38,10 +38,9 @@ FIELDS: dict[str, tuple[str, Any]] = {**_TEXT, **_FLAGS, **_NUMBERS}
 """Each setting's environment variable and default."""
 
 _SECRET = re.compile(
-    r"((^|[_-])(api_?key|key|token|credentials?|authorization|auth)|secret|password|passwd)([_-]id)?$"
-    r"|(^|[_-])headers$|^extra_query$",
-    re.IGNORECASE,
+    r"((^|[_-])(api_?key|key|token|credentials?|authorization|auth)|secret|password|passwd)([_-]id)?$", re.IGNORECASE
 )
+_CONFIDENTIAL = re.compile(r"(^|[_-])headers$|^extra_query$")
 _IN_QUERY = re.compile(r"[?&]([^=&#\s]+)=")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -115,9 +114,14 @@ def is_secret(name: str) -> bool:
     return _SECRET.search(name) is not None
 
 
+def is_confidential(name: str) -> bool:
+    """Whether an option of this name is never stored: a secret, or all that is sent where secrets are sent."""
+    return is_secret(name) or _CONFIDENTIAL.search(name) is not None
+
+
 def is_secret_option(name: str, value: object) -> bool:
-    """Whether an option is a secret: by its name, or as an address whose query names one."""
-    return is_secret(name) or (isinstance(value, str) and any(map(is_secret, _IN_QUERY.findall(value))))
+    """Whether an option is never stored: by its name, or as an address whose query names a secret."""
+    return is_confidential(name) or (isinstance(value, str) and any(map(is_secret, _IN_QUERY.findall(value))))
 
 
 def mask(options: Mapping[str, Any]) -> dict[str, Any]:

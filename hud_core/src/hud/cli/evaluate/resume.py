@@ -17,7 +17,7 @@ from hud.cli.records import is_finished
 from hud_core.errors import ConfigError
 from hud_core.job.directory import find_run, list_runs, read_manifest
 from hud_core.job.fingerprint import Decision, compare
-from hud_core.settings import is_secret
+from hud_core.settings import is_confidential
 
 if TYPE_CHECKING:
     import argparse
@@ -115,7 +115,7 @@ def _with_options(settings: Settings, pairs: Iterable[str]) -> Settings:
     given = {key.removeprefix(f"{settings.agent}."): parse_value(value) for key, value in split}
     options |= given
     missing = [name for name in hidden if name.partition(".")[0] not in given]
-    if addresses := [name for name in missing if not any(map(is_secret, name.split(".")))]:
+    if addresses := [name for name in missing if not any(map(is_confidential, name.split(".")))]:
         raise ConfigError(f"an address with a secret in it is not stored: give {', '.join(addresses)} again with -c")
     if missing:
         complain("warning", f"secrets are not stored: give {', '.join(missing)} again with -c, or in the environment")

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hud_core.errors import ConfigError
-from hud_core.settings import is_secret, is_secret_option
+from hud_core.settings import is_confidential, is_secret_option
 from hud_core.templates import expand, is_template
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def mask(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _masked(key: str, value: Any) -> Any:  # noqa: ANN401  as above
     if isinstance(value, dict):
-        return {name: _masked(key if is_secret(key) else name, inner) for name, inner in value.items()}
+        return {name: _masked(key if is_confidential(key) else name, inner) for name, inner in value.items()}
     if is_secret_option(key, value) and value is not None and not (isinstance(value, str) and is_template(value)):
         return MASK
     return [_masked(key, item) for item in value] if isinstance(value, list) else value

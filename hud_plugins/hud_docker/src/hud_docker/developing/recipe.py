@@ -74,9 +74,9 @@ def _binds(value: str, path: str) -> bool:
         if not word.startswith("--mount="):
             continue
         given = dict(part.partition("=")[::2] for part in word.removeprefix("--mount=").split(","))
-        if given.get("type", "bind") == "bind" and "from" not in given:
-            if _covers(given.get("source") or given.get("src") or ".", path):
-                return True
+        is_ours = given.get("type", "bind") == "bind" and "from" not in given
+        if is_ours and _covers(given.get("source") or given.get("src") or ".", path):
+            return True
     return False
 
 
@@ -91,7 +91,7 @@ def _words(value: str) -> list[str]:
 
 
 def _covers(source: str, path: str) -> bool:
-    """Whether a source of COPY is a file, or a folder that it is in; names may be patterns. A variable may be either."""
+    """Whether a source of COPY is a file, or a folder that it is in. It may be a pattern; a variable may be either."""
     source = posixpath.normpath(source.lstrip("/"))
     if source == "." or "$" in source:
         return True
