@@ -166,8 +166,9 @@ class DockerBackend(Backend):
         if self._away_since is None:
             self._away_since = anyio.current_time()
             logger().warning(f"no engine answers at {engine.address} any more; waiting {AWAY_SECONDS:.0f} s for it")
+        since = self._away_since  # of this absence: others who wait may end it first
         while not await _answers(engine):
-            if anyio.current_time() - self._away_since > AWAY_SECONDS:
+            if anyio.current_time() - since > AWAY_SECONDS:
                 return
             await anyio.sleep(LOOK_SECONDS)
         self._away_since = None
