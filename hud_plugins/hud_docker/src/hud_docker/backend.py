@@ -159,19 +159,20 @@ class DockerBackend(Backend):
                     self.tasks.start_soon(self._tend, engine, self._beating, name="docker")
         return self._engine
 
-    async def until_back(self) -> None:
-        """Wait for an engine that has answered before, so that the next attempt finds it: once, if it stays away."""
+    async def is_back(self) -> bool:
+        """Wait for an engine that has answered before, and say whether it does again; once, if it stays away."""
         if (engine := self._engine) is None:
-            return
+            return False
         if self._away_since is None:
             self._away_since = anyio.current_time()
             logger().warning(f"no engine answers at {engine.address} any more; waiting {AWAY_SECONDS:.0f} s for it")
         since = self._away_since  # of this absence: others who wait may end it first
         while not await _answers(engine):
             if anyio.current_time() - since > AWAY_SECONDS:
-                return
+                return False
             await anyio.sleep(LOOK_SECONDS)
         self._away_since = None
+        return True
 
     async def _tend(self, engine: Engine, scope: anyio.CancelScope) -> None:
         """Show that this owner lives, as long as the backend does."""
@@ -241,15 +242,22 @@ class _Opened:
 
     async def __aenter__(self) -> Session:
         try:
-            return await self._stack.enter_async_context(await self._backend.session(self._name, self._options))
+            return await self._entered()
         except EngineUnreachableError:
-            await self._backend.until_back()
-            raise
+            raise  # says itself what to do
         except BackendError as error:
             from hud_docker.debugging.fixes import explain
 
             explain(error)
             raise
+
+    async def _entered(self) -> Session:
+        try:
+            return await self._stack.enter_async_context(await self._backend.session(self._name, self._options))
+        except EngineUnreachableError:
+            if not await self._backend.is_back():
+                raise
+        return await self._stack.enter_async_context(await self._backend.session(self._name, self._options))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
