@@ -569,7 +569,7 @@ def test_what_is_copied_into_a_container_is_not_called_reloaded(capsys: pytest.C
     voice.reloaded(["env.py"], 0.4, is_copied=True)
     voice.reloaded(["env"], 0.1)
     said = capsys.readouterr().err
-    assert said == "copied into the container in 400 ms: env.py\nreloaded in 100 ms: env\n"
+    assert said == "brought into the container in 400 ms: env.py\nreloaded in 100 ms: env\n"
 
 
 def test_a_token_of_a_variable_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,7 @@ class Voice:
         if self._stream is not None:
             self._event("reloaded", modules=modules, seconds=round(seconds, 3))
         elif modules:
-            done = "copied into the container" if is_copied else "reloaded"
+            done = "brought into the container" if is_copied else "reloaded"
             say(f"{done} in {seconds * 1000:.0f} ms" + (f": {', '.join(modules)}" if self._is_verbose else ""))
         else:
             say("works again, as it was before")
