@@ -121,7 +121,7 @@ def test_an_environment_with_postgresql(folder: Path, base_image: str, claude: d
     for _ in range(2):
         assert run(folder, "script.py", **claude) == "Reward: 1.0\n"
     job = run(folder, "-m", "hud", "eval", "tasks.py", "oracle", "--full", "--json")
-    assert json.loads(job)["mean"] == 1.0
+    assert json.loads(job)["summary"]["mean"] == 1.0
     assert "reward 0.000" in run(folder, "-m", "hud", "dev", "cheapest-lamp", stdin='search {"kind": "lamp"}\ngrade\n')
     said = run(folder, "-m", "hud", "debug", "my-env:latest", "--args", '{"product": "laptop"}')
     assert "✓ Phase 5: It is graded, and sessions are isolated" in said
