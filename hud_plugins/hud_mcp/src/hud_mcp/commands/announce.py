@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shlex
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from hud_core.errors import describe
 from hud_core.model.events import LogLine
@@ -19,7 +18,6 @@ from hud_core.trace import Recorder
 from hud_mcp.commands.console import emit, say
 from hud_mcp.commands.dev import DEFAULT_PORT
 from hud_mcp.project.mistakes import account_of, whole_account_of
-from hud_mcp.wire import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from hud_core.model.events import Event
@@ -89,9 +87,7 @@ def stdio_introduction(name: str, module: str) -> str:
 
 
 def introduction(address: Address, watched: str) -> str:
-    """Say everything that a person needs to connect; a token that a variable gave is only named."""
-    if address.token and address.token == os.environ.get(TOKEN_VARIABLE):
-        address = evolve(address, token=f"${{{TOKEN_VARIABLE}}}")
+    """Say everything that a person needs to connect."""
     return "\n".join([
         f"{address.name} is served at {address.url}",
         "",
