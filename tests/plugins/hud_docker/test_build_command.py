@@ -30,8 +30,16 @@ MARK = "hud-test-e"
 ENV = '''
 import os
 from hud import Environment
+from hud.server import MCPRouter
 
 env = Environment("greeter")
+desk = MCPRouter("desk")
+
+@desk.tool
+def ring() -> str:
+    return "ding"
+
+env.include_router(desk, hidden=True)
 
 @env.tool
 def greet(name: str) -> str:
@@ -119,7 +127,7 @@ def test_an_environment_is_built_looked_into_and_locked(built, docker):
     project, done = built
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert (result["tools"], result["scenarios"]) == (["greet"], ["greeter:polite"])
+    assert (result["tools"], result["scenarios"]) == (["desk", "greet"], ["greeter:polite"])
     assert result["tags"] == [f"{project.name}:latest", f"{project.name}-too:latest"]
     assert f"building {project.name}:0.1.0 with {result['builder']}" in done.stderr
     assert "tasks.json still runs version 0.0.9; write 0.1.0 there" in done.stderr
@@ -133,11 +141,12 @@ def test_an_environment_is_built_looked_into_and_locked(built, docker):
     build = lock["build"]
     assert (build["version"], build["directory"], build["platform"]) == ("0.1.0", project.name, "linux/amd64")
     assert build["sourceFiles"] == [".dockerignore", "Dockerfile", "env.py", "tasks.json"]
-    assert lock["environment"]["toolCount"] == 1
+    assert (lock["environment"]["toolCount"], lock["environment"]["internalToolCount"]) == (2, 1)
     assert lock["environment"]["initializeMs"] > 0
     assert lock["environment"]["variables"]["required"] == ["API_TOKEN", "FROM_FILE", "MODE"]
     assert lock["environment"]["variables"]["optional"] == ["SPEED"]
-    assert lock["tools"][0]["inputSchema"]["required"] == ["name"]
+    assert lock["tools"][0]["internalTools"] == lock["hubTools"]["desk"] == ["ring"]
+    assert lock["tools"][1]["inputSchema"]["required"] == ["name"]
     [scenario] = lock["scenarios"]
     assert scenario["id"] == "greeter:polite"
     assert (
@@ -149,8 +158,8 @@ def test_an_environment_is_built_looked_into_and_locked(built, docker):
         ]
     )
     assert scenario["exclude_tools"] == ["nothing_*"]
-    assert [it["uri"] for it in lock["resources"]] == ["greeter:polite", "greeter://rules"]
-    assert lock["resources"][1]["description"] == "Say how to greet."
+    assert [it["uri"] for it in lock["resources"]] == ["greeter:polite", "desk://functions", "greeter://rules"]
+    assert lock["resources"][2]["description"] == "Say how to greet."
 
     labels = image["Config"]["Labels"]
     assert labels["org.hud.version"] == "0.1.0"

@@ -35,9 +35,11 @@ class Introspection:
         """Give what the lock file says of it."""
         offered = self.offered
         scenarios = [_scenario(one) for one in offered["scenarios"]]
+        hubs = {tool["name"]: tool["internalTools"] for tool in offered["tools"] if "internalTools" in tool}
         setups = [{**one, "description": f"[Setup] {one['description']}".strip()} for one in offered["scenarios"]]
         return {
             "tools": offered["tools"],
+            **({"hubTools": hubs} if hubs else {}),
             # Readers of the format find scenarios among the prompts and resources, too.
             "prompts": [*setups, *offered["prompts"]],
             "resources": [*map(_evaluation, scenarios), *map(_resource, offered["resources"])],

@@ -206,6 +206,7 @@ class Making:
             "environment": {
                 "initializeMs": found.initialize_ms,
                 "toolCount": len(parts["tools"]),
+                "internalToolCount": sum(map(len, parts.get("hubTools", {}).values())),
                 "variables": self._variables(),
             },
             **parts,

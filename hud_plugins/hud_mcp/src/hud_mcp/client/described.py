@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from hud_mcp.client.lists import everything
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mcp import Client, types
     from mcp.types import RequestParamsMeta
 
     from hud_core.model.publications import ListedPrompt, ListedResource, PromptArgument
+
+_FUNCTIONS = ("{}://functions", "file:///{}/functions")
+"""The resources in which a tool that calls functions by name lists them: as routers of ours do, and hud-python's."""
 
 
 async def described(client: Client, meta: RequestParamsMeta | None) -> dict[str, Any]:
@@ -25,9 +31,10 @@ async def described(client: Client, meta: RequestParamsMeta | None) -> dict[str,
     resources = await everything(client, "resources", meta=meta)
     templates = await everything(client, "resource_templates")
     # A scenario is a prompt and a resource of one name.
-    names = {resource.uri for resource in resources} & {prompt["name"] for prompt in prompts}
+    uris = {resource.uri for resource in resources}
+    names = uris & {prompt["name"] for prompt in prompts}
     return {
-        "tools": [_tool(tool) for tool in tools],
+        "tools": [{**_tool(tool), **await _functions(client, tool.name, uris)} for tool in tools],
         "scenarios": [prompt for prompt in prompts if prompt["name"] in names],
         "prompts": [prompt for prompt in prompts if prompt["name"] not in names],
         "resources": [resource_data(it.uri, it) for it in resources if it.uri not in names],
@@ -37,6 +44,20 @@ async def described(client: Client, meta: RequestParamsMeta | None) -> dict[str,
 
 def _tool(tool: types.Tool) -> dict[str, Any]:
     return {"name": tool.name, "description": tool.description or "", "inputSchema": tool.input_schema}
+
+
+async def _functions(client: Client, tool: str, uris: Collection[str]) -> dict[str, list[str]]:
+    """Ask which functions a tool calls by name, if it is one that does."""
+    uri = next((uri for form in _FUNCTIONS if (uri := form.format(tool)) in uris), None)
+    if uri is None:
+        return {}
+    texts = [content.text for content in (await client.read_resource(uri)).contents if hasattr(content, "text")]
+    try:
+        names = json.loads("".join(texts))
+    except ValueError:  # the resource is called so, and is another
+        return {}
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return {"internalTools": names} if is_list else {}
 
 
 def prompt_data(prompt: types.Prompt | ListedPrompt) -> dict[str, Any]:
