@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import yaml
 from docker import APIClient
+from docker.errors import NotFound
 
 from hud_docker.sweeping import IMAGES as TEMPORARY
 
@@ -242,10 +243,13 @@ def test_a_secret_is_read_by_a_step_and_is_nowhere_else(project, docker, tmp_pat
 
 
 def files_of(docker: APIClient, image: str, path: str) -> list[bytes]:
-    """Read the files at a path of an image."""
+    """Read the files at a path of an image; none where there is no such path."""
     container = docker.create_container(image, ["none"])
     try:
         stream, _ = docker.get_archive(container, path)
+    except NotFound:  # newer builders leave no trace of where secrets were
+        return []
+    else:
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
             return [tar.extractfile(member).read() for member in tar if member.isfile()]
     finally:

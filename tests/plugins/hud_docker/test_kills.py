@@ -138,7 +138,7 @@ def _round(docker: APIClient, letters: str, word: str, count: int) -> list[str]:
 @pytest.mark.slow
 def test_two_users_side_by_side_do_not_harm_each_other(docker: APIClient, letters: str) -> None:
     """Each is in the group of the engine's socket, cannot signal the other's processes, and sweeps all the time."""
-    group = Path("/var/run/docker.sock").stat().st_gid
+    group = Path(os.environ.get("DOCKER_HOST", "/var/run/docker.sock").removeprefix("unix://")).stat().st_gid
     may_read = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]  # this tree, wherever it is
     rights = [f"--regid={group}", "--clear-groups", *may_read]
     anna, ben = (["setpriv", f"--reuid={uid}", *rights] for uid in (60001, 60002))
