@@ -26,6 +26,7 @@ class Server:
         self.fails: Exception | None = None
         self.opening = 0.0
         self.opens_whatever_happens = False
+        self.begun = anyio.Event()
         self.open = 0
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.listed = 0
@@ -91,6 +92,7 @@ class FarBackend(Backend):
     @asynccontextmanager
     async def open(self, ref: Any, *, seed: int | None = None) -> AsyncIterator[Session]:
         server: Server = ref.options["server"]
+        server.begun.set()
         with anyio.CancelScope(shield=server.opens_whatever_happens):
             await anyio.sleep(server.opening)
         if server.fails is not None:
