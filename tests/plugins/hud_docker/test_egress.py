@@ -219,7 +219,9 @@ async def test_a_container_has_no_other_way_out(engine: Engine) -> None:
     assert tried.pop("refused") == "HTTPError: HTTP Error 403: Forbidden"
     assert refused == ["pypi.org:80"]
     assert tried.pop("name").startswith("gaierror: ")
-    assert tried == {"outside": "TimeoutError: timed out", "neighbour": "TimeoutError: timed out"}
+    # Newer engines give such a network no route at all.
+    assert tried.pop("outside") in ("TimeoutError: timed out", "OSError: [Errno 101] Network is unreachable")
+    assert tried == {"neighbour": "TimeoutError: timed out"}
     assert not await engine.read(client.networks, names=[egress.network])
 
 
