@@ -12,7 +12,7 @@ from hud_core import Executor, Kernel, Task, run
 from hud_core.errors import ConfigError
 from hud_core.job.plan import as_task
 from hud_core.model.codec import dump_task, load_task
-from hud_core.templates import braced, expand, is_template
+from hud_core.templates import braced, expand, hidden, is_template
 
 TEXT = st.text(st.sampled_from("$ {}:-AB_1x"), max_size=20)
 
@@ -56,6 +56,13 @@ def test_a_dot_env_file_counts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -
 )
 def test_a_template_is_told_from_text(text: str, *, is_one: bool) -> None:
     assert is_template(text) == is_one
+
+
+def test_what_is_hidden_is_hidden_whole_though_one_value_is_a_part_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHORT", "secret")
+    monkeypatch.setenv("LONG", "secret-and-more")
+    for names in (["SHORT", "LONG"], ["LONG", "SHORT"]):
+        assert hidden("a=secret b=secret-and-more", names) == "a=${SHORT} b=${LONG}"
 
 
 # --- what stands for a task -------------------------------------------------------------------------------------------

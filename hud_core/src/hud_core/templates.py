@@ -72,8 +72,8 @@ def secrets_in(templates: Iterable[str]) -> tuple[str, ...]:
 
 def hidden(text: str, names: Iterable[str]) -> str:
     """Put ``${NAME}`` wherever a text holds the value of one of these variables."""
-    for name in names:
-        value = settings.lookup(name)
-        if value and len(value) >= _SHORTEST:
+    found = ((settings.lookup(name) or "", name) for name in names)
+    for value, name in sorted(found, key=lambda pair: -len(pair[0])):  # one may be a part of another
+        if len(value) >= _SHORTEST:
             text = text.replace(value, f"${{{name}}}")
     return text
