@@ -25,7 +25,7 @@ class Request(types.GenerateContentConfig):
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  a field
         return self.__dict__[name]
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002  never deep
         """Copy the settings, but not what is in them."""
         return super().model_copy(update=update)
 
