@@ -93,7 +93,7 @@ async def test_a_browser_that_says_that_it_takes_screenshots_is_enough() -> None
 
     agent = Model(ModelTurn(text="a pixel"), initial_screenshot=True)
     await agent.run(PROMPT, toolbox(finish, playwright), max_steps=1)
-    assert agent.asked[0].turns[0].content[-1] == PIXEL  # type: ignore[union-attr]
+    assert agent.asked[0].turns[0].content[-1] == PIXEL
 
 
 async def test_a_first_screenshot_without_a_computer_is_an_error_that_names_the_tools() -> None:

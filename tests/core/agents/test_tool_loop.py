@@ -334,4 +334,4 @@ async def test_a_prompt_without_a_toolbox_is_an_error_that_says_so() -> None:
     with pytest.raises(ConfigError, match="needs a toolbox"):
         await FakeVendor().run(PROMPT)  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match="an agent runs a task, an open rollout, or a prompt with a toolbox; got str"):
-        await FakeVendor().run("How many?")  # type: ignore[call-overload]
+        await FakeVendor().run("How many?")
