@@ -576,10 +576,18 @@ async def test_a_rollout_that_is_cancelled_ends_though_a_connection_goes_on_to_o
     stubborn.opening, stubborn.opens_whatever_happens = 0.05, True
     env = connected_to(stubborn=stubborn, quick=Server("far"))
     scenario(env)
+    is_through = False
+
+    async def attempt() -> None:
+        nonlocal is_through
+        await one(env)
+        is_through = True
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one, env)
+        tasks.start_soon(attempt)
         await stubborn.begun.wait()
         tasks.cancel_scope.cancel()
+    assert not is_through
     assert stubborn.log == ["closed"]
 
 

@@ -90,7 +90,7 @@ def test_the_page_is_complete() -> None:
 
 def test_the_blocks_are_word_for_word_those_of_the_page() -> None:
     digest = "b9a70c85283816ec11a53cb17e28562a1a74ec86645d3d77b94f6957ec6f122b"
-    assert hashlib.sha256(PAGE.encode()).hexdigest() == digest, "they were compared with the page, and have changed since"
+    assert hashlib.sha256(PAGE.encode()).hexdigest() == digest, "they were compared with the page, and changed since"
 
 
 @pytest.mark.parametrize(
