@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 from docker import APIClient
+from free_ports import free_port
 
 USER, PASSWORD = "hud", "secret"
 HASH = "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a"
@@ -45,9 +45,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
 @contextmanager
 def registry(program: str, folder: Path, *, is_locked: bool = False) -> Iterator[str]:
     """Run a registry on a free port of this machine, and give its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     users = folder / "users"
     users.write_text(f"{USER}:{HASH}\n")
     config = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 
 from hud_core import Agent, Answer, Prompt, Toolbox
 from hud_huggingface.legacy import read_legacy_task
@@ -38,9 +39,7 @@ def counter() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def counter_url() -> Iterator[str]:
     """The counter's server at an address; all rollouts share it, so that one of them runs at a time."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, str(COUNTER), str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

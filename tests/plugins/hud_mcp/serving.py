@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import anyio
+from free_ports import free_port
 
 from hud_core import Environment
 from hud_core.model.content import AudioContent, ImageContent, Message, ResourceContent, TextContent
@@ -168,13 +168,6 @@ def _add_failures(env: Environment) -> None:
     async def bad_setup():
         raise RuntimeError("the setup broke")
         yield "never"
-
-
-def free_port() -> int:
-    """Find a port that nobody uses."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

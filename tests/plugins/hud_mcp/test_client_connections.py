@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from free_ports import free_port
 from mcp.server.mcpserver import MCPServer
 
 from hud_core.errors import ArgumentError, BackendError, ConfigError, GraderError, SetupError
@@ -29,12 +30,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:.*(EventSource|ByteStream):pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start_http(port: int) -> subprocess.Popen:

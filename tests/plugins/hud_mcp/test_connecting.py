@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
-from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import anyio
 import fastapi
 import pytest
 import serving
+from free_ports import free_port
 from mcp import Client, MCPError
 from mcp.server.mcpserver import MCPServer
 
@@ -57,12 +56,6 @@ def kernel() -> Kernel:
 async def one(task: Any, agent: Agent, kernel: Kernel, **options: Any) -> Any:
     limits: dict[str, Any] = {"retries": Retries(attempts=1), **options}
     return (await run(task, agent, kernel=kernel, save=False, **limits)).rollouts[0]
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # --- each kind of server ----------------------------------------------------------------------------------------------

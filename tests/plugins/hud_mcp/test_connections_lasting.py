@@ -17,6 +17,7 @@ import anyio
 import mcp
 import pytest
 import sniffio
+from free_ports import free_port
 from mcp import Client
 
 from hud_core import Environment, ToolError
@@ -241,9 +242,7 @@ async def until(heard: list[str], said: str) -> None:
 @pytest.fixture(scope="module")
 def far() -> Iterator[str]:
     """Serve over HTTP, for all tests of this file."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = start(port)
     yield f"http://127.0.0.1:{port}/mcp"
     stop(process)
@@ -314,9 +313,7 @@ async def test_a_server_that_restarts_is_connected_to_again(
     using: Any, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "Client", partial(mcp.Client, mode=mode))
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = start(port)
     try:
         env = Environment("near").connect_url(f"http://127.0.0.1:{port}/mcp", alias="far")

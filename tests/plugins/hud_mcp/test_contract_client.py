@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 from hud_core.model.task import EnvRef
 from hud_core.testing import BackendContract
@@ -50,9 +51,7 @@ class TestStdio(_Contract):
 
 @pytest.fixture(scope="module")
 def url():
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = _start(port)
     yield f"http://127.0.0.1:{port}/mcp"
     process.kill()

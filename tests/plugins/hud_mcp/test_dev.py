@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from free_ports import free_port
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
@@ -126,13 +127,6 @@ def dev(project: Path) -> Iterator[Callable[..., Dev]]:
         if one.process.poll() is None:
             one.process.kill()
         one.process.communicate()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def hud(project: Path, *words: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:

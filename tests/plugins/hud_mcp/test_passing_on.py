@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
+from free_ports import free_port
 from mcp import Client, MCPError
 from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
@@ -113,9 +113,7 @@ async def test_what_a_server_object_asks_reaches_the_client(mode: str) -> None:
 async def test_each_client_is_asked_its_own_questions(mode: str) -> None:
     server = EnvironmentServer(AdoptedServer(cafe()))
     served: list[str] = []
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     async with anyio.create_task_group() as serving:
         serving.start_soon(lambda: server.serve_http(port=port))
         with anyio.fail_after(20):

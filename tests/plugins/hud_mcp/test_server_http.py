@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx2
 import pytest
+from free_ports import free_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client, MCPError
-from serving import Log, free_port, make_environment, over_http
+from serving import Log, make_environment, over_http
 from starlette.applications import Starlette
 from starlette.routing import Mount
 

@@ -16,6 +16,7 @@ import httpx2
 import mcp_types as types
 import pytest
 import serving
+from free_ports import free_port
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
@@ -60,7 +61,7 @@ class TakingTurns(httpx2.AsyncBaseTransport):
 @contextmanager
 def replica(shared, port=None):
     """Run a replica in a process of its own; give its port and the process."""
-    port = port or serving.free_port()
+    port = port or free_port()
     with subprocess.Popen([sys.executable, str(REPLICA), str(port), shared]) as process:
         try:
             until_open(port)
@@ -245,7 +246,7 @@ async def test_a_replica_that_is_killed_in_a_call_ends_the_call(folder, tmp_path
 
 
 async def test_replicas_that_know_each_other_by_url(mode):
-    ports = [serving.free_port(), serving.free_port()]
+    ports = [free_port(), free_port()]
     urls = json.dumps({str(port): f"http://127.0.0.1:{port}/mcp" for port in ports})
     with replica(urls, ports[0]), replica(urls, ports[1]):
         async with balanced(ports, mode) as (client, turns):

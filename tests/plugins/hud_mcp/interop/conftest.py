@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 
 HERE = Path(__file__).parent
 VARIABLE = "HUD_TEST_MCP_PEERS"
@@ -65,9 +66,7 @@ class Peers:
     @contextlib.contextmanager
     def serving(self, *command: str, path: str = "/mcp", cwd: Path | None = None) -> Iterator[str]:
         """Run a server, with a free port for "{port}" in its command, until it accepts connections; give its URL."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         log = self.home / f"server-{port}.log"
         command = tuple(part.replace("{port}", str(port)) for part in command)
         variables = {**self.environment, "PORT": str(port)}
