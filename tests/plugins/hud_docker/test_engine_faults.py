@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +65,30 @@ def gc(engine: engines.OwnEngine) -> None:
 
 
 def fill(folder: Path) -> None:
-    with contextlib.suppress(OSError), (folder / "ballast").open("wb", buffering=0) as ballast:
+    with contextlib.suppress(OSError), (folder / "ballast").open("ab", buffering=0) as ballast:
         while ballast.write(bytes(1 << 12)):
             pass
+
+
+@contextlib.contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Keep a disk full, also of what is removed from it."""
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)  # this thread's: the engine is not to be quicker
+        while not is_over.wait(0.001):
+            fill(folder)
+
+    fill(folder)
     assert shutil.disk_usage(folder).free == 0
+    filling = threading.Thread(target=go_on)
+    filling.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        filling.join()
 
 
 def held(engine: engines.OwnEngine) -> list[Any]:
@@ -105,11 +127,25 @@ def test_an_engine_that_crashes_costs_attempts_and_leaves_nothing(options: dict[
 
 def test_a_full_disk_is_said_and_not_tried_again(options: dict[str, Any]) -> None:
     with engines.own_engine(size="32m") as engine:
-        fill(engine.data)
-        with start(engine, number=1, **options) as running:
+        with full(engine.data), start(engine, number=1, **options) as running:
             ((reward, cause, error, attempts),) = outcomes(running)
         assert (reward, cause, attempts) == (None, "backend", 1), error
         assert f"the engine at {engine.url} has no space left on its disk" in error
+        gc(engine)
+        assert held(engine) == []
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_job_costs_only_what_had_not_begun(options: dict[str, Any]) -> None:
+    with engines.own_engine(size="32m") as engine:
+        with start(engine, number=3, pool=0, **options) as running:
+            until(running, "prompted")
+            with full(engine.data):
+                first, *others = outcomes(running)
+            assert running.wait(60) == 0
+        assert first == [1.0, None, None, 1]
+        for reward, cause, error, attempts in others:
+            assert (reward, cause, attempts) == (None, "backend", 1), error
+            assert "has no space left on its disk" in error
         gc(engine)
         assert held(engine) == []
 
