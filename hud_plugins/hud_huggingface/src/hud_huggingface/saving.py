@@ -59,7 +59,8 @@ def save_tasks(
 
     Raises:
         TaskDataError: Something is no dict, no task or no JSON, or holds a secret; everything is named, nothing saved.
-        ConfigError: The Hub does not let you, or the dataset is public and ``private=True`` was asked for.
+        ConfigError: The Hub does not let you, the dataset's card cannot be read, or the dataset is public and
+            ``private=True`` was asked for.
         HubError: The Hub cannot be reached, or fails.
     """
     rows = _checked(tasks, fields)
@@ -109,7 +110,10 @@ def _card_text(repo: str, names: Sequence[str], info: DatasetInfo) -> str:
     if _CARD not in names:
         return ""
     path = hub().hf_hub_download(repo, _CARD, repo_type=DATASET, revision=info.sha)
-    return Path(path).read_text(encoding="utf-8")
+    try:
+        return Path(path).read_bytes().decode()
+    except UnicodeDecodeError as error:  # the Hub's library sends no such card
+        raise ConfigError(f"{repo}/{_CARD} is no UTF-8 ({error}); save it as UTF-8 on the Hub first") from error
 
 
 # --- what may be saved ------------------------------------------------------------------------------------------------

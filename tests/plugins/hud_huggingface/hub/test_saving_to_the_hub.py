@@ -118,6 +118,14 @@ def test_a_save_replaces_what_was_there_in_one_commit(hub):
     }
 
 
+def test_a_card_of_another_encoding_is_named_and_nothing_is_saved(hub):
+    hub.put("alice/tasks", {"README.md": "# Caf\u00e9\n".encode("latin-1"), "train.jsonl": "{}"})
+    before = dict(hub.files("alice/tasks"))
+    with pytest.raises(ConfigError, match=r"^alice/tasks/README.md is no UTF-8 .*; save it as UTF-8 on the Hub first$"):
+        save_tasks(ROWS, "alice/tasks")
+    assert hub.files("alice/tasks") == before
+
+
 def test_a_new_dataset_has_a_card_and_is_private_when_asked(hub):
     save_tasks(ROWS, "alice/tasks", private=True, tags=["browser"], commit_message="First")
     head, body = card(hub, "alice/tasks")
