@@ -12,6 +12,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let property tests take as long as the machine needs: their speed is not what they are about."""
+    if config.pluginmanager.hasplugin("hypothesispytest"):  # some tests run where it is not installed
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("unhurried")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the files of slow tests where files run side by side: none is to be left over at the end."""
     if hasattr(config, "workerinput"):  # of pytest-xdist

@@ -79,7 +79,7 @@ def write(folder: Path, name: str, version: str, sections: list[tuple[str, list[
     (info / "entry_points.txt").write_text(text, "utf-8")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(folders=st.lists(DISTRIBUTIONS, min_size=1, max_size=3))
 def test_any_environment_reads_the_same(
     folders: list[list[tuple[str, str, list[tuple[str, list[str]]], str]]],

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 import annotated_types
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hud_core.environment.signature import Signature
@@ -241,7 +241,6 @@ json_data = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["item", "choice", "mode", "__class__"]), json_data, max_size=4))
 def test_whatever_is_received_is_bound_or_refused(arguments: dict[str, Any]) -> None:
     def function(item: Choice | list[Held] | None, choice: Any = None, mode: Mode = Mode.FAST) -> None: ...

@@ -293,7 +293,7 @@ def of_schema(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchS
     return atoms
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.data())
 def test_data_fits_the_schema_exactly_if_bind_takes_it(draw: st.DataObject) -> None:
     annotation = draw.draw(types)

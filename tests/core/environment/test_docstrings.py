@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hud_core.environment.docstrings import read_docstring
@@ -101,7 +101,6 @@ def test_styles(docstring: str | None, description: str, parameters: dict[str, s
     assert read_docstring(docstring, NAMES) == (description, parameters)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet="word: \n-=Args()*count.", max_size=200))
 def test_any_text_is_read(text: str) -> None:
     documentation = read_docstring(text, NAMES)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hud_core.environment.values import evaluation_from, prompt_from
@@ -227,7 +227,6 @@ anything = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(anything)
 def test_any_yield_is_a_finite_score_or_a_grader_error(value: Any) -> None:
     try:
@@ -237,7 +236,6 @@ def test_any_yield_is_a_finite_score_or_a_grader_error(value: Any) -> None:
     assert math.isfinite(evaluation.reward)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(anything)
 def test_any_yield_is_a_prompt_that_says_something_or_a_setup_error(value: Any) -> None:
     try:

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -36,7 +36,6 @@ def scipy_permutation(values: list[float]) -> float:
     return float(found.pvalue)
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_few_tasks_are_permuted_exactly_as_by_scipy(values: list[float]) -> None:
     assert permutation_test(values) == pytest.approx(scipy_permutation(values))
@@ -58,7 +57,6 @@ def test_very_many_tasks_are_compared_by_the_normal_theory() -> None:
     assert permutation_test(values) == pytest.approx(2 * stats.norm.sf(z))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_mcnemar_is_the_exact_sign_test_of_scipy(one: int, other: int) -> None:
     expected = stats.binomtest(one, one + other).pvalue if one + other else 1.0

@@ -234,7 +234,7 @@ def test_there_is_no_limit_without_refusals() -> None:
     assert Simulation(Random(0.0), 100, 20).run().limit == float("inf")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     share=st.floats(0, 0.9),
     most=st.integers(1, 40),

@@ -5,7 +5,7 @@ import math
 import krippendorff
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hud_graders.agreement import krippendorff_alpha
@@ -13,7 +13,6 @@ from hud_graders.agreement import krippendorff_alpha
 RATING = st.none() | st.integers(0, 3)
 
 
-@settings(deadline=None)
 @given(
     st.integers(2, 5).flatmap(lambda raters: st.lists(st.lists(RATING, min_size=raters, max_size=raters), min_size=1))
 )

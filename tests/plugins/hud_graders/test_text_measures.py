@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hud_core import AgentAnswer, Answer
@@ -23,7 +23,6 @@ def test_normalize(text: str | None, normal: str) -> None:
     assert normalize(text) == normal
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_what_is_normal_stays_as_it_is(text: str) -> None:
     assert normalize(normalize(text)) == normalize(text)
@@ -78,7 +77,6 @@ def test_another_number_is_not_a_match(answer: str | None) -> None:
     assert numeric_match(answer, 3) == 0.0
 
 
-@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12))
 def test_a_number_equals_itself_with_separators(number: object) -> None:
     assert numeric_match(f"It is {number:,f}.", f"{number:f}") == 1.0

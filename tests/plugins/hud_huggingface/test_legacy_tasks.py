@@ -378,7 +378,7 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(JSON)
 def test_any_row_with_any_templates_means_the_same_after_a_round_trip(value: Any) -> None:
     servers = {"a": {"command": "x", "args": [value], "env": {"v": f"${{A:{value}}}"}}}
@@ -396,7 +396,7 @@ def test_text_without_a_placeholder_is_never_changed(text: str) -> None:
         assert resolved({"a": [text]}, "it") == {"a": [text]}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.text(), st.text())
 def test_a_value_is_put_in_as_it_is(before: str, value: str) -> None:
     value = value.replace("\0", "").encode("utf-8", "ignore").decode() or "x"

@@ -164,7 +164,7 @@ FIELDS = st.sampled_from(["id", "prompt", "mcp_config", "args", "answer", "", "a
 RANDOM_ROWS = st.lists(
     st.dictionaries(FIELDS | st.text(max_size=4), JSON | TEMPLATES, max_size=5), min_size=1, max_size=5
 )
-SETTINGS = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @SETTINGS

@@ -149,7 +149,7 @@ JSON = st.recursive(
 TEMPLATES = st.sampled_from(["${A}", "${A:b}", "$A", "pre ${A:-x} post", "$5", "${"]) | st.text(max_size=5)
 
 
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.dictionaries(st.text(max_size=3), JSON | TEMPLATES, max_size=3), TEMPLATES), min_size=1, max_size=4
