@@ -520,7 +520,7 @@ async def test_another_environment_of_this_process_is_opened_as_one() -> None:
 
 
 async def test_each_rollout_has_connections_of_its_own_and_leaves_none() -> None:
-    server = Server("far")
+    server, full = Server("far"), anyio.Event()
     most = 0
 
     class Looking(Agent):
@@ -528,13 +528,17 @@ async def test_each_rollout_has_connections_of_its_own_and_leaves_none() -> None
 
         async def run(self, prompt, toolbox, *, max_steps):
             nonlocal most
-            await anyio.sleep(0.02)
+            if server.open == 3:
+                full.set()
+            await full.wait()
+            await anyio.sleep(0.01)
             most = max(most, server.open)
             return "yes"
 
     env = connected_to(a=server)
     scenario(env)
-    job = await run([env("ask")] * 6, Looking(), kernel=far_kernel(), save=False, max_concurrent=3)
+    with anyio.fail_after(60):
+        job = await run([env("ask")] * 6, Looking(), kernel=far_kernel(), save=False, max_concurrent=3)
     assert [rollout.reward for rollout in job] == [1.0] * 6
     assert (most, server.open) == (3, 0)
 

@@ -379,9 +379,10 @@ async def test_the_generator_is_closed_by_the_next_setup(env: Environment, close
 
 
 async def test_the_generator_is_closed_after_cancellation(env: Environment, closed: list[str]) -> None:
-    with anyio.move_on_after(0.01) as scope:
+    with anyio.CancelScope() as scope:
         async with opened(env) as session:
             await session.setup("ask", {"score": "sleep"})
+            scope.deadline = anyio.current_time() + 0.01
             await session.grade(Answer())
     assert scope.cancelled_caught
     assert closed == ["closing", "closed"]

@@ -215,11 +215,13 @@ async def test_wrong_arguments_are_a_result(env: Environment, arguments: Any, te
 
 
 async def test_cancellation_goes_through(env: Environment) -> None:
-    @env.tool
-    async def wait() -> None:
-        await anyio.sleep_forever()
+    with anyio.CancelScope() as scope:
 
-    with anyio.move_on_after(0.01) as scope:
+        @env.tool
+        async def wait() -> None:
+            scope.cancel()
+            await anyio.sleep_forever()
+
         await env.session().tools.call_tool(ToolCall("wait"))
     assert scope.cancelled_caught
 
@@ -256,20 +258,26 @@ async def test_async_functions_run_on_the_loop_in_every_form(env: Environment) -
 
 
 async def test_a_blocked_thread_does_not_block_the_others(env: Environment) -> None:
-    gate = threading.Event()
+    gate, said = threading.Event(), []
 
     @env.tool
     def wait() -> str:
-        return "opened" if gate.wait(10) else "stuck"
+        said.append("waiting")
+        return "opened" if gate.wait(60) else "stuck"
 
     @env.tool(blocking=False)
     def go() -> None:
         gate.set()
 
+    async def call() -> None:
+        said.append((await env.call_tool("wait")).text)
+
     async with anyio.create_task_group() as group:
-        group.start_soon(env.call_tool, "wait")
-        await anyio.sleep(0.01)
+        group.start_soon(call)
+        while not said:
+            await anyio.sleep(0.01)
         await env.call_tool("go")
+    assert said == ["waiting", "opened"]
 
 
 # --- tools that call tools --------------------------------------------------------------------------------------------

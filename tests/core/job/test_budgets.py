@@ -175,10 +175,10 @@ async def test_a_rollout_has_a_budget_of_its_own(job: Callable[..., Any], limits
 
 
 async def test_a_job_whose_time_is_over_keeps_what_is_done(job: Callable[..., Any], tmp_path: Path) -> None:
-    with anyio.fail_after(20):
-        done = await job(Spender(hangs_after=1), max_time=0.3, directory=tmp_path / "run")
+    with anyio.fail_after(60):
+        done = await job(Spender(hangs_after=1), max_time=1, directory=tmp_path / "run")
     assert [rollout.cause for rollout in done] == [None, Cause.BUDGET]
-    assert done.ended == "the job's time is over: 0.3 s"
+    assert done.ended == "the job's time is over: 1 s"
     last = await job(Spender(), max_time=60, directory=tmp_path / "run", resume=True)
     assert (last.coverage, last.ended, last.reused) == (1.0, None, 1)
 
@@ -202,10 +202,10 @@ async def test_a_rollout_whose_time_is_over_ends_alone_and_is_torn_down(kernel: 
             return "done"
 
     tasks = [careful.task(number=number) for number in range(3)]
-    with anyio.fail_after(20):
-        done = await run(tasks, Slow(), kernel=kernel, max_concurrent=1, rollout_max_time=0.2, save=False)
+    with anyio.fail_after(60):
+        done = await run(tasks, Slow(), kernel=kernel, max_concurrent=1, rollout_max_time=1, save=False)
     assert [rollout.cause for rollout in done] == [None, Cause.BUDGET, None]
-    assert "took longer than the 0.2 s" in (done.rollouts[1].error or "")
+    assert "took longer than the 1 s" in (done.rollouts[1].error or "")
     assert ended == [0, 1, 2]
 
 

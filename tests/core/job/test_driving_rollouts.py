@@ -124,30 +124,39 @@ async def test_a_list_of_one_is_a_batch_too(kernel):
 
 
 async def test_rollouts_come_as_they_end_and_at_once(kernel):
-    order = []
+    order, may_end = [], [anyio.Event() for _ in range(3)]
     async with evaluate([echo.task(word) for word in "abc"], kernel=kernel) as batch:
 
         async def body(ctx):
-            await anyio.sleep({"Say a": 0.2, "Say b": 0.1, "Say c": 0}[ctx.prompt])
+            await may_end[ctx.index].wait()
             await ctx.submit("x")
 
-        order += [ctx.index async for ctx in batch.as_completed(body)]
+        may_end[2].set()
+        with anyio.fail_after(60):
+            async for ctx in batch.as_completed(body):
+                order.append(ctx.index)
+                may_end[ctx.index - 1].set()
     assert order == [2, 1, 0]
 
 
 async def test_at_most_so_many_at_once(kernel):
     running = most = 0
+    full = anyio.Event()
     async with evaluate([echo.task(word) for word in "abcdef"], max_concurrent=2, kernel=kernel) as batch:
 
         async def body(ctx):
             nonlocal running, most
             running += 1
             most = max(most, running)
+            if running == 2:
+                full.set()
+            await full.wait()
             await anyio.sleep(0.01)
             running -= 1
             await ctx.submit("x")
 
-        await batch.map(body)
+        with anyio.fail_after(60):
+            await batch.map(body)
     assert most == 2
 
 

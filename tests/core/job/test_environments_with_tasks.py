@@ -143,7 +143,7 @@ async def test_stopping_and_cancelling_a_job_tears_them_down(kernel):
 
 
 async def test_opening_that_takes_too_long_is_a_timeout_and_the_next_rollout_runs(kernel):
-    Connected.opening = 0.3
+    Connected.opening = math.inf
     job = await run([trouble.task()] * 2, ScriptedAgent(), kernel=kernel, save=False, timeouts=Timeouts(open=0.1))
     assert [rollout.cause for rollout in job] == [Cause.TIMEOUT] * 2
     assert "phase 'open' took longer" in job.rollouts[0].error
@@ -172,7 +172,7 @@ async def test_they_are_torn_down_when_the_caller_drives(where, kernel):
 
 
 async def test_opening_that_takes_too_long_is_told_to_the_caller_who_drives(kernel):
-    Connected.opening = 5.0
+    Connected.opening = math.inf
     with pytest.raises(TimeoutError, match="phase 'open' took longer"):
         async with evaluate(trouble.task(), kernel=kernel, timeouts=Timeouts(open=0.1)):
             pytest.fail("it never opened")

@@ -183,17 +183,22 @@ async def test_a_tasks_system_prompt_and_steps_reach_the_agent(kernel):
 
 async def test_no_more_rollouts_run_at_once_than_asked_for(kernel):
     running = most = 0
+    full = anyio.Event()
 
     class Counting(Agent):
         async def run(self, prompt, toolbox, *, max_steps):
             nonlocal running, most
             running += 1
             most = max(most, running)
+            if running == 7:
+                full.set()
+            await full.wait()
             await anyio.sleep(0.005)
             running -= 1
             return "3"
 
-    await run([count.task("tree")] * 40, Counting(), kernel=kernel, save=False, max_concurrent=7)
+    with anyio.fail_after(60):
+        await run([count.task("tree")] * 40, Counting(), kernel=kernel, save=False, max_concurrent=7)
     assert most == 7
 
 
@@ -471,7 +476,7 @@ async def test_a_slow_sink_loses_events_and_says_how_many(kernel, monkeypatch):
         async def handle(self, event):
             await anyio.sleep_forever()
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         job = await run([count.task("strawberry")] * 10, "says", kernel=kernel, save=False, sinks=[Slow()])
     assert job.reward == 1.0
     (warning,) = job.warnings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -38,7 +40,11 @@ def make(*, ends_itself=False, hangs_in="", ended=None):
 class Waiting(Agent):
     """Waits to be cancelled."""
 
+    def __init__(self):
+        self.running = 0
+
     async def run(self, prompt, toolbox, *, max_steps):
+        self.running += 1
         await anyio.sleep_forever()
 
 
@@ -76,7 +82,7 @@ async def test_a_phase_that_takes_too_long_ends_its_rollout_only(kernel: Kernel,
 async def test_a_block_that_takes_too_long_says_so(kernel: Kernel, phase):
     slow = make(hangs_in=phase)
     with pytest.raises(TimeoutError, match=f"phase '{phase}' took longer"):
-        async with evaluate(slow.task(), kernel=kernel, timeouts=Timeouts(setup=0.2, grade=0.2)) as ctx:
+        async with evaluate(slow.task(), kernel=kernel, timeouts=Timeouts(**{phase: 0.2})) as ctx:
             await ctx.submit("anything")
 
 
@@ -88,6 +94,10 @@ async def test_an_agent_that_takes_too_long_is_graded_as_it_stands(kernel: Kerne
 async def test_cancelled_they_still_clean_up(kernel: Kernel):
     ended: list[str] = []
     tasks = [make(ended=ended).task(str(number)) for number in range(3)]
-    with anyio.move_on_after(0.3):
-        await run(tasks, Waiting(), kernel=kernel, save=False)
+    agent = Waiting()
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(run, tasks, agent, kernel=kernel, save=False))
+        while agent.running < 3:
+            await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
     assert sorted(ended) == ["0", "1", "2"]
