@@ -348,5 +348,5 @@ def test_whatever_a_gateway_writes_is_a_turn_or_an_error_of_its_own(message: Any
         assert isinstance(turn.text, str)
         assert isinstance(turn.model, str)
         assert all(isinstance(call.name, str) and isinstance(call.id, str) for call in turn.calls)
-        written = Written.of(Conversation(turns=[turn]), citable=False)
+        written = Written.of(Conversation(turns=[turn]), False)
         assert [said["content"] for said in written.messages] == ([turn.raw["content"]] if turn.raw["content"] else [])

@@ -1,4 +1,4 @@
-"""What was written of a conversation before is what would be written now, whatever somebody does to its turns."""
+"""A conversation as JSON, in parts as it goes on."""
 
 from __future__ import annotations
 
@@ -22,39 +22,19 @@ TURN = st.one_of(
     st.just(ToolTurn(((CALL, ToolResult(content=(ImageContent(data="AAAA"),))),))),
     st.just(ToolTurn(())),
 )
-CHANGE = st.tuples(st.sampled_from(["add", "add", "add", "drop", "replace", "clear"]), TURN)
 
 
-def change(turns: list[Any], how: str, turn: Any) -> None:
-    if how == "add":
-        turns.append(turn)
-    elif how == "clear":
-        turns.clear()
-    elif turns and how == "drop":
-        turns.pop(0)
-    elif turns:
-        turns[len(turns) // 2] = turn
-
-
-@given(st.lists(CHANGE, max_size=8), st.sampled_from(["", "be brief é"]))
-def test_messages(changes: list[Any], system: str) -> None:
-    conversation = Conversation()
-    for how, turn in changes:
-        change(conversation.turns, how, turn)
-        written = Written.of(conversation).messages(conversation.turns, system=system)
-        first = [{"role": "system", "content": system}] if system else []
-        assert json.loads(bytes(written)) == first + [
-            made for said in conversation.turns for made in wire_messages(said)
-        ]
+@given(st.lists(TURN, max_size=8), st.integers(0, 8), st.sampled_from(["", "be brief é"]))
+def test_messages(turns: list[Any], asked: int, system: str) -> None:
+    conversation = Conversation(turns=turns[:asked])
+    Written.of(conversation, ()).messages("at first")
+    conversation.turns = turns
+    first = [{"role": "system", "content": system}] if system else []
+    written = Written.of(conversation, ()).messages(system)
+    assert json.loads(bytes(written)) == first + [made for turn in turns for made in wire_messages(turn)]
 
 
 def test_tools() -> None:
-    written = Written()
+    conversation = Conversation()
     for tools in ((), (Tool(name="a"),), (Tool(name="a"), Tool(name="b"))):
-        assert json.loads(bytes(written.tools(tools))) == wire_tools(tools)
-
-
-def test_conversations_are_kept_apart() -> None:
-    one, other = (Conversation(turns=[Message(content=(TextContent(text=text),))]) for text in "ab")
-    assert Written.of(one) is Written.of(one) is not Written.of(other)
-    assert one == Conversation(turns=one.turns), "what is kept is no part of what was said"
+        assert json.loads(bytes(Written.of(conversation, tools).tools)) == wire_tools(tools)

@@ -7,6 +7,7 @@ from hud_core.agents.conversation import Conversation, MalformedCall, ModelTurn,
 from hud_core.agents.loop import ToolLoopAgent
 from hud_core.agents.native import NativeTool
 from hud_core.agents.types import AgentType
+from hud_core.agents.written import WrittenOnce
 
 __all__ = [
     "AgentType",
@@ -17,6 +18,7 @@ __all__ = [
     "NativeTool",
     "ToolLoopAgent",
     "ToolTurn",
+    "WrittenOnce",
     "read_call",
     "schema_instruction",
 ]

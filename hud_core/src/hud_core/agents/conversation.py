@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "Conversation", "MalformedCall", "ModelTurn", "ToolTurn", "read_call", "read_structured", "schema_instruction",
+    "Conversation", "MalformedCall", "ModelTurn", "ToolTurn", "Turn", "read_call", "read_structured",
+    "schema_instruction",
 ]  # fmt: skip
 
 
@@ -57,6 +58,9 @@ class ToolTurn:
     results: tuple[tuple[ToolCall | MalformedCall, ToolResult], ...]
 
 
+Turn = Message | ModelTurn | ToolTurn
+
+
 @define(kw_only=True)
 class Conversation:
     """All that a model is told, and has said, in one rollout."""
@@ -71,7 +75,7 @@ class Conversation:
     """The JSON Schema of the answer, when it is to be a typed one."""
     enable_citations: bool = False
     """Whether the answer is to name its sources, where the model can."""
-    turns: list[Message | ModelTurn | ToolTurn] = field(factory=list)
+    turns: list[Turn] = field(factory=list)
     """The prompt's messages, then turns of the model and of the tools. They are added, and never changed."""
     written: Any = field(default=None, eq=False, repr=False)
     """For the agent to keep what it has put into its API's form, so that a turn is put into it once: no part of what

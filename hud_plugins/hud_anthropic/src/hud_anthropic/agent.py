@@ -88,7 +88,7 @@ class ClaudeAgent(ToolLoopAgent):
         return turn
 
     def _body(self, conversation: Conversation, instruction: str) -> dict[str, Any]:
-        written = Written.of(conversation, citable=self._cites(conversation))
+        written = Written.of(conversation, self._cites(conversation))
         body = {**self._settings, "messages": list(written.messages), "stream": True}
         if system := "\n\n".join(filter(None, (conversation.system, *written.systems, instruction))):
             body["system"] = system

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from hud_core.agents.conversation import ModelTurn, ToolTurn
-from hud_core.model.content import AudioContent, ImageContent, Message, TextContent
+from hud_core.agents.written import WrittenOnce
+from hud_core.model.content import AudioContent, ImageContent, TextContent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from hud_core.agents.conversation import Conversation
+    from hud_core.agents.conversation import Conversation, Turn
     from hud_core.model.content import Content, ResourceContent
     from hud_core.model.tools import ToolResult
 
 Wire = dict[str, Any]
-Turn = Message | ModelTurn | ToolTurn
 
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 """The kinds of images that the models see."""
@@ -27,45 +26,26 @@ TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "ap
 """How the kinds of documents begin that are text."""
 
 
-class Written:
-    """A conversation as messages, each of its turns written once: every request holds all that was said before.
+class Written(WrittenOnce[bool]):
+    """A conversation as messages.
 
     Args:
-        citable: Whether the model is to cite documents.
+        conversation: What was said.
+        how: Whether the model is to cite documents.
     """
 
-    def __init__(self, *, citable: bool) -> None:
+    def __init__(self, conversation: Conversation, how: bool) -> None:  # noqa: FBT001  a base class's way to say it
+        super().__init__(conversation, how)
         self.messages: list[Wire] = []
         """What was said, the model's own turns as they came."""
         self.systems: list[str] = []
         """The prompt's own messages of the role ``system``, which have no place among the others."""
         self.container: str | None = None
         """The id of the container that the vendor ran code in, for the next request to run in it."""
-        self._citable = citable
-        self._turns: list[Turn] = []
-        self._writer = _Writer(citable=citable)
+        self._writer = _Writer(citable=how)
 
-    @classmethod
-    def of(cls, conversation: Conversation, *, citable: bool) -> Written:
-        """Give what is written of a conversation, with what was said since the last request."""
-        kept = conversation.written
-        if not (isinstance(kept, cls) and kept.can_go_on(conversation.turns, citable=citable)):
-            kept = conversation.written = cls(citable=citable)
-        kept.go_on(conversation.turns)
-        return kept
-
-    def can_go_on(self, turns: Sequence[Turn], *, citable: bool) -> bool:
-        """Whether these turns begin with those that are written, as they are to be written."""
-        is_begin = len(turns) >= len(self._turns) and all(map(is_, self._turns, turns))
-        return is_begin and citable == self._citable
-
-    def go_on(self, turns: Sequence[Turn]) -> None:
-        """Write those of the turns that are not written yet."""
-        for turn in turns[len(self._turns) :]:
-            self._add(turn)
-            self._turns.append(turn)
-
-    def _add(self, turn: Turn) -> None:
+    def add(self, turn: Turn) -> None:
+        """Write a turn."""
         if isinstance(turn, ModelTurn):
             self._add_said(turn.raw)
         elif isinstance(turn, ToolTurn):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from itertools import zip_longest
-from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from hud_core.agents.conversation import ModelTurn, ToolTurn
+from hud_core.agents.written import WrittenOnce
 from hud_core.model.content import AudioContent, ImageContent, Message, TextContent
 from hud_gemini.computer import computer_response
 from hud_gemini.tools import computer_of, wire_functions
@@ -17,13 +17,12 @@ from hud_gemini.tools import computer_of, wire_functions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hud_core.agents.conversation import Conversation, MalformedCall
+    from hud_core.agents.conversation import Conversation, MalformedCall, Turn
     from hud_core.model.content import Content
     from hud_core.model.tools import ToolCall, ToolResult
     from hud_gemini.config import GeminiConfig
 
 Wire = dict[str, Any]
-Turn = Message | ModelTurn | ToolTurn
 
 INSIDE = frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"})
 """Media types that a function response may hold."""
@@ -37,58 +36,42 @@ def wire_system(conversation: Conversation) -> str:
     return "\n\n".join(filter(None, (conversation.system, *(message.text for message in messages))))
 
 
-class Written:
-    """A conversation as contents, each of its turns written once: every request holds all that was said before.
+class Written(WrittenOnce["GeminiConfig"]):
+    """A conversation as contents.
 
     Where the model operates a computer, all of them are made again, as old screenshots are left out of them.
 
     Args:
         conversation: What is offered and said.
-        config: The agent's settings.
+        how: The agent's settings.
     """
 
-    def __init__(self, conversation: Conversation, config: GeminiConfig) -> None:
+    def __init__(self, conversation: Conversation, how: GeminiConfig) -> None:
+        super().__init__(conversation, how)
         self.contents: list[Wire] = []
         """What was said, the model's own turns as they came, with their signatures."""
         self.functions: list[Wire] = wire_functions(conversation.tools)
         form = computer_of(conversation.native)
         self._results = _Results(
             computer=form.name if form else None,
-            takes_media=MULTIMODAL.match((config.model or "").lower().rpartition("/")[2]) is not None,
-            blind=_blind(conversation, form.name if form else None, config.recent_screenshots),
+            takes_media=MULTIMODAL.match((how.model or "").lower().rpartition("/")[2]) is not None,
+            blind=_blind(conversation, form.name if form else None, how.recent_screenshots),
         )
         self._lasts = form is None
         self._tools = conversation.tools
-        self._turns: list[Turn] = []
         self._calls: list[Wire] = []
 
-    @classmethod
-    def of(cls, conversation: Conversation, config: GeminiConfig) -> Written:
-        """Give what is written of a conversation, with what was said since the last request."""
-        kept = conversation.written
-        if not (isinstance(kept, cls) and kept.can_go_on(conversation)):
-            kept = conversation.written = cls(conversation, config)
-        kept.go_on(conversation.turns)
-        return kept
+    def fits(self, conversation: Conversation) -> bool:
+        """Whether a conversation offers what is written, and no screenshot in it grows old."""
+        return self._lasts and conversation.tools is self._tools
 
-    def can_go_on(self, conversation: Conversation) -> bool:
-        """Whether a conversation offers what is written, and begins with the turns that are written."""
-        turns = conversation.turns
-        is_begin = len(turns) >= len(self._turns) and all(map(is_, self._turns, turns))
-        return is_begin and self._lasts and conversation.tools is self._tools
-
-    def go_on(self, turns: Sequence[Turn]) -> None:
-        """Write those of the turns that are not written yet."""
-        for place in range(len(self._turns), len(turns)):
-            self._add(place, turns[place])
-            self._turns.append(turns[place])
-
-    def _add(self, place: int, turn: Turn) -> None:
+    def add(self, turn: Turn) -> None:
+        """Write a turn."""
         if isinstance(turn, ModelTurn):
             self.contents.append(turn.raw)
             self._calls = [part["functionCall"] for part in turn.raw["parts"] if part.get("functionCall")]
         elif isinstance(turn, ToolTurn):
-            self.contents.append({"role": "user", "parts": self._results.parts(place, turn, self._calls)})
+            self.contents.append({"role": "user", "parts": self._results.parts(len(self.turns), turn, self._calls)})
         elif turn.role != "system":
             role = "model" if turn.role == "assistant" else "user"
             self.contents.append({"role": role, "parts": [_part(block) for block in turn.content]})

@@ -83,10 +83,10 @@ class OpenAIChatAgent(ToolLoopAgent):
         system = "\n\n".join(filter(None, (conversation.system, instruction)))
         left_out = TRANSPORT if conversation.tools else (*TRANSPORT, *ONLY_WITH_TOOLS)
         body = {name: value for name, value in self.config.completion_kwargs.items() if name not in left_out}
-        written = Written.of(conversation)
-        body |= {"model": self.config.model, "messages": written.messages(conversation.turns, system=system)}
+        written = Written.of(conversation, conversation.tools)
+        body |= {"model": self.config.model, "messages": written.messages(system)}
         if conversation.tools:
-            body["tools"] = written.tools(conversation.tools)
+            body["tools"] = written.tools
         if self.config.checkpoint:
             body["checkpoint"] = self.config.checkpoint
         return body

@@ -3,71 +3,51 @@
 from __future__ import annotations
 
 import json
-from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from attrs import evolve
 
 from hud_core.agents.conversation import ModelTurn, ToolTurn
-from hud_core.model.content import AudioContent, ImageContent, Message, TextContent
+from hud_core.agents.written import WrittenOnce
+from hud_core.model.content import AudioContent, ImageContent, TextContent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hud_core.agents.conversation import Conversation
+    from hud_core.agents.conversation import Conversation, Turn
     from hud_core.agents.native import NativeTool
-    from hud_core.model.content import Content, ResourceContent
+    from hud_core.model.content import Content, Message, ResourceContent
     from hud_core.model.tools import Tool, ToolResult
 
 Wire = dict[str, Any]
-Turn = Message | ModelTurn | ToolTurn
 
 
-class Written:
-    """A conversation as JSON. Each of its turns is written once: every request holds all that were said before."""
+class Written(WrittenOnce["tuple[Tool, ...]"]):
+    """A conversation as JSON.
 
-    def __init__(self) -> None:
-        self._turns: list[Turn] = []
-        self._said = bytearray()
-        self._tools: tuple[Tool, ...] = ()
-        self._offered = msgspec.Raw(b"[]")
+    Args:
+        conversation: What was said.
+        how: The tools to offer.
+    """
 
-    @classmethod
-    def of(cls, conversation: Conversation) -> Written:
-        """Give what was written of a conversation so far."""
-        if not isinstance(conversation.written, cls):
-            conversation.written = cls()
-        return conversation.written
+    def __init__(self, conversation: Conversation, how: tuple[Tool, ...]) -> None:
+        super().__init__(conversation, how)
+        self.tools = msgspec.Raw(msgspec.json.encode(wire_tools(how)))
+        """The tools of a request."""
+        self._said = bytearray()  # messages with a comma behind each
 
-    def messages(self, turns: Sequence[Turn], *, system: str) -> msgspec.Raw:
-        """Write the messages of a request.
+    def add(self, turn: Turn) -> None:
+        """Write a turn; the model's own go back as they came."""
+        self._said += b"".join([msgspec.json.encode(message) + b"," for message in wire_messages(turn)])
 
-        Args:
-            turns: The conversation's, of which the model's own go back as they came.
-            system: What the model is told first.
-        """
-        if len(turns) < len(self._turns) or not all(map(is_, self._turns, turns)):  # it is another conversation now
-            self._turns, self._said = [], bytearray()
-        for turn in turns[len(self._turns) :]:
-            self._said += _listed(wire_messages(turn))
-            self._turns.append(turn)
-        first = _listed([{"role": "system", "content": system}]) if system else b""
+    def messages(self, system: str) -> msgspec.Raw:
+        """Give the messages of a request, with what the model is told first."""
+        first = msgspec.json.encode({"role": "system", "content": system}) + b"," if system else b""
         if not self._said:
             return msgspec.Raw(b"[%b]" % first[:-1])
         with memoryview(self._said) as said:  # may be long, with pictures in it: it is copied but once
             return msgspec.Raw(b"".join((b"[", first, said[:-1], b"]")))
-
-    def tools(self, tools: tuple[Tool, ...]) -> msgspec.Raw:
-        """Write the tools of a request."""
-        if tools is not self._tools:
-            self._tools, self._offered = tools, msgspec.Raw(msgspec.json.encode(wire_tools(tools)))
-        return self._offered
-
-
-def _listed(messages: list[Wire]) -> bytes:
-    """Write messages as a part of a list, with a comma behind each."""
-    return b"".join(msgspec.json.encode(message) + b"," for message in messages)
 
 
 def wire_messages(turn: Turn) -> list[Wire]:

@@ -12,7 +12,7 @@ from hud_core.model.content import AudioContent, ImageContent, TextContent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hud_core.agents import Conversation
+    from hud_core.agents.conversation import Conversation, Turn
     from hud_core.model.content import Content, Message, ResourceContent
     from hud_core.model.tools import ToolResult
 
@@ -34,7 +34,7 @@ def new_input(conversation: Conversation) -> tuple[str | None, list[Wire]]:
     return None, whole_input(conversation)
 
 
-def _items(turns: Iterable[Message | ModelTurn | ToolTurn], calls: dict[str, Wire]) -> Iterator[Wire]:
+def _items(turns: Iterable[Turn], calls: dict[str, Wire]) -> Iterator[Wire]:
     for turn in turns:
         if isinstance(turn, ModelTurn):
             calls = _calls(turn)
