@@ -213,6 +213,43 @@ def test_a_module_and_its_server_look_alike(hud: Run, url: str, folder: Path) ->
     ]
 
 
+HIDDEN = """
+    from hud import Environment
+    from hud.server.router import HiddenRouter, MCPRouter
+
+    sums, env, names = MCPRouter("sums"), Environment("routed"), []
+
+    @sums.tool
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @env.tool
+    def ask(name: str) -> str:
+        return name
+
+    @env.resource("ask://functions")
+    def known() -> list[str]:
+        return [names[0]]
+
+    @env.initialize
+    def start():
+        names.append("whom")
+
+    env.include_router(HiddenRouter(sums))
+"""
+
+
+def test_what_a_router_hides_is_named_for_a_module_as_for_its_server(hud: Run, folder: Path) -> None:
+    (folder / "hidden.py").write_text(textwrap.dedent(HIDDEN), "utf-8")
+    stdio = {"command": sys.executable, "args": ["-m", "hud", "dev", "hidden:env", "--stdio"], "cwd": str(folder)}
+    (folder / "hidden.json").write_text(json.dumps({"hidden": stdio}), "utf-8")
+    module = json.loads(hud("analyze", "hidden:env", "--format", "json").stdout)
+    (server,) = json.loads(hud("analyze", "-c", "hidden.json", "--format", "json").stdout)["servers"]
+    assert [tool.pop("internalTools", None) for tool in module["tools"]] == [None, ["add"]], "ask is not initialised"
+    assert [tool.pop("internalTools", None) for tool in server["tools"]] == [["whom"], ["add"]]
+    assert module["tools"] == server["tools"]
+
+
 def test_for_people_and_for_pages(hud: Run) -> None:
     text = hud("analyze").stdout
     assert "  count_letter(text, letter?)  Count a letter.\n" in text

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from hud_mcp.client.convert import contents_from
 from hud_mcp.client.lists import everything
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from mcp import Client, types
     from mcp.types import RequestParamsMeta
 
+    from hud_core.model.content import ResourceContent
     from hud_core.model.publications import ListedPrompt, ListedResource, PromptArgument
+    from hud_core.model.tools import Tool
 
 _FUNCTIONS = ("{}://functions", "file:///{}/functions")
 """The resources in which a tool that calls functions by name lists them: as routers of ours do, and hud-python's."""
@@ -30,11 +33,15 @@ async def described(client: Client, meta: RequestParamsMeta | None) -> dict[str,
     prompts = [prompt_data(prompt) for prompt in await everything(client, "prompts", meta=meta)]
     resources = await everything(client, "resources", meta=meta)
     templates = await everything(client, "resource_templates")
+
+    async def read(uri: str) -> list[ResourceContent]:
+        return contents_from(await client.read_resource(uri))
+
     # A scenario is a prompt and a resource of one name.
     uris = {resource.uri for resource in resources}
     names = uris & {prompt["name"] for prompt in prompts}
     return {
-        "tools": [{**_tool(tool), **await _functions(client, tool.name, uris)} for tool in tools],
+        "tools": [await tool_data(tool, uris, read) for tool in tools],
         "scenarios": [prompt for prompt in prompts if prompt["name"] in names],
         "prompts": [prompt for prompt in prompts if prompt["name"] not in names],
         "resources": [resource_data(it.uri, it) for it in resources if it.uri not in names],
@@ -42,22 +49,26 @@ async def described(client: Client, meta: RequestParamsMeta | None) -> dict[str,
     }
 
 
-def _tool(tool: types.Tool) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description or "", "inputSchema": tool.input_schema}
+async def tool_data(
+    tool: types.Tool | Tool, uris: Collection[str], read: Callable[[str], Awaitable[Iterable[ResourceContent]]]
+) -> dict[str, Any]:
+    """Give a tool as data, with the functions that it calls by name, if it is one that does.
 
-
-async def _functions(client: Client, tool: str, uris: Collection[str]) -> dict[str, list[str]]:
-    """Ask which functions a tool calls by name, if it is one that does."""
-    uri = next((uri for form in _FUNCTIONS if (uri := form.format(tool)) in uris), None)
+    Args:
+        tool: The tool.
+        uris: The resources that are beside it.
+        read: Reads one of them.
+    """
+    data = {"name": tool.name, "description": tool.description or "", "inputSchema": tool.input_schema}
+    uri = next((uri for form in _FUNCTIONS if (uri := form.format(tool.name)) in uris), None)
     if uri is None:
-        return {}
-    texts = [content.text for content in (await client.read_resource(uri)).contents if hasattr(content, "text")]
+        return data
     try:
-        names = json.loads("".join(texts))
+        names = json.loads("".join(part.text or "" for part in await read(uri)))
     except ValueError:  # the resource is called so, and is another
-        return {}
+        return data
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return {"internalTools": names} if is_list else {}
+    return {**data, "internalTools": names} if is_list else data
 
 
 def prompt_data(prompt: types.Prompt | ListedPrompt) -> dict[str, Any]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from hud_core.environment.environment import Environment
     from hud_core.environment.live import LiveSession
+    from hud_core.environment.publications import Publications
+    from hud_core.model.content import ResourceContent
 
 FORMATS = ("interactive", "json", "markdown")
 
@@ -107,20 +109,30 @@ async def _described(environment: Environment, source: str) -> dict[str, Any]:
 
 async def _offered(session: LiveSession) -> dict[str, Any]:
     from hud_core.environment.publications import nothing
-    from hud_mcp.client.described import prompt_data, resource_data
+    from hud_mcp.client.described import prompt_data, resource_data, tool_data
 
     published = session.tools.publications or nothing()
     resources = await published.list_resources()
+    uris = {it.uri for it in resources}
+    tools = [tool for tool in await session.list_tools() if not tool.name.startswith("_")]
     return {
-        "tools": [
-            {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
-            for tool in await session.list_tools()
-            if not tool.name.startswith("_")
-        ],
+        "tools": [await tool_data(tool, uris, partial(_read, published)) for tool in tools],
         "prompts": [prompt_data(prompt) for prompt in await published.list_prompts()],
         "resources": [resource_data(it.uri, it) for it in resources if not it.is_template],
         "templates": [resource_data(it.uri, it) for it in resources if it.is_template],
     }
+
+
+async def _read(published: Publications, uri: str) -> Iterable[ResourceContent]:
+    """Read a resource; one of the module's own that fails holds nothing: its initialize functions have not run."""
+    from hud_core.errors import HudError
+
+    try:
+        return await published.read_resource(uri)
+    except HudError:  # of a connection
+        raise
+    except Exception:  # noqa: BLE001  users' code, which may raise anything
+        return ()
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
