@@ -20,8 +20,8 @@ from hud_openai.sending import OPENAI, OwnSender, SDKSender, sent_in_confidence
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hud_http.reply import Reply as Received
     from hud_openai.config import EndpointConfig
-    from hud_openai.http.reply import Reply as Received
     from hud_openai.sending import Sender
 
 TRANSIENT = (408, 409, 429)

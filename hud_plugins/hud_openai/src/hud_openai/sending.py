@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import hud_core
 from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url
 from hud_core.errors import ConfigError, ProviderError
-from hud_openai.http.pool import Pool
-from hud_openai.http.reply import Reply
-from hud_openai.http.route import read_url
+from hud_http.pool import Pool
+from hud_http.reply import Reply
+from hud_http.route import read_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,7 +108,7 @@ def _from_outside() -> dict[str, str]:
     return headers
 
 
-def _lines(own: Mapping[str, str], extra: Mapping[str, Any]) -> str:
+def _lines(own: Mapping[str, str], extra: Mapping[str, Any]) -> bytes:
     """Write headers; those that users add replace ours of the same name, or take them away with None.
 
     Raises:
@@ -124,7 +124,8 @@ def _lines(own: Mapping[str, str], extra: Mapping[str, Any]) -> str:
         if value is not None and not (isinstance(value, str) and VALUE.fullmatch(value)):
             whose = "the API key" if name == "authorization" and name not in added else f"header {name!r}"
             raise ConfigError(f"{whose} must be one line of text, in characters that HTTP takes")
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value is not None)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value is not None)
+    return lines.encode("latin-1")
 
 
 def sent_in_confidence(config: EndpointConfig) -> list[str]:

@@ -114,7 +114,7 @@ def _read_proxy(url: str) -> Proxy:
     if parts.scheme != "http":
         raise ConfigError(
             f"the environment names the proxy {public_url(url)!r}, but requests go through http:// proxies only; "
-            "for another kind give setting 'openai_client', a client whose http_client goes through it"
+            "for another kind give setting 'model_client', a client of the vendor's SDK that goes through it"
         )
     origin, _, _ = read_url(url)
     header = ""

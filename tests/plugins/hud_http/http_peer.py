@@ -32,6 +32,8 @@ class Play:
     """Break it off then, so that the other side reads an error and not an end."""
     at_once: bool = False
     """Do not read the body of the request first."""
+    together: int = 1
+    """Answer when so many requests, or a multiple of that, have come."""
 
 
 @dataclass
@@ -121,6 +123,8 @@ class Peer(Threaded):
             play = next(self._plays)
             body = b"" if play.at_once else await reader.readexactly(int(headers.get("content-length", 0)))
             self.heard.append(Heard(line, headers, body, number))
+            while len(self.heard) % play.together:
+                await asyncio.sleep(0.005)
             for piece in play.pieces:
                 await asyncio.sleep(play.pause)
                 writer.write(piece)

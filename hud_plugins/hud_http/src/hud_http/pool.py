@@ -15,13 +15,13 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from hud_core.errors import ProviderError
-from hud_openai.http.connection import Connection, connect, trust
-from hud_openai.http.reply import BadReplyError, ReplyReader, TooLongError
-from hud_openai.http.route import proxy_for
+from hud_http.connection import Connection, connect, trust
+from hud_http.reply import BadReplyError, ReplyReader, TooLongError
+from hud_http.route import proxy_for
 
 if TYPE_CHECKING:
-    from hud_openai.http.reply import Reply
-    from hud_openai.http.route import Origin, Proxy
+    from hud_http.reply import Reply
+    from hud_http.route import Origin, Proxy
 
 CONNECTING = 15.0
 """Seconds to connect, with TLS and a proxy, at the most: enough for a thousand agents that begin at once."""
@@ -55,7 +55,7 @@ class Pool:
         self._trust: ssl.SSLContext | None = None
         self._is_closed = False
 
-    async def send(self, method: str, target: str, headers: str, body: bytes | None = None) -> Reply:
+    async def send(self, method: str, target: str, headers: bytes, body: bytes | None = None) -> Reply:
         """Send a request, and wait for the reply. A redirect is a reply like any other.
 
         Where a connection that was kept turns out to be closed, the request is sent again over a new one.
@@ -93,7 +93,7 @@ class Pool:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def _message(self, method: str, target: str, headers: str, body: bytes | None) -> bytes:
+    def _message(self, method: str, target: str, headers: bytes, body: bytes | None) -> bytes:
         """Make the bytes of a request; a proxy that is to read it is told the whole URL."""
         origin, proxy, more = self._origin, self._proxy, ""
         if proxy is not None and origin.scheme == "http":
@@ -101,8 +101,8 @@ class Pool:
             more = proxy.header
         if body is not None:
             more += f"content-length: {len(body)}\r\n"
-        head = f"{method} {target} HTTP/1.1\r\n{headers}{more}\r\n"
-        return head.encode("latin-1") + (body or b"")
+        line = f"{method} {target} HTTP/1.1\r\n".encode("latin-1")
+        return b"%b%b%b\r\n%b" % (line, headers, more.encode("latin-1"), body or b"")
 
     async def _send(self, message: bytes) -> Reply:
         connection = self._take()

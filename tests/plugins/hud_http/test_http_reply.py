@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hud_openai.http import reply as module
-from hud_openai.http.reply import BadReplyError, Reply, ReplyReader, TooLongError
+from hud_http import reply as module
+from hud_http.reply import BadReplyError, Reply, ReplyReader, TooLongError
 
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\ncontent-length: 9\r\n\r\n"
 NOISE = "x-a: 1\r\nX-Request-ID: req-7\r\nvia: é\r\n".encode("latin-1")
