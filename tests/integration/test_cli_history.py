@@ -302,7 +302,7 @@ def noted_in_zsh(terminal: int, keys: str, lines: Path) -> str:
     """Type something, and give the line that it has noted."""
     before = len(lines.read_text("utf-8").splitlines()) if lines.exists() else 0
     os.write(terminal, keys.encode())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not lines.exists() or len(seen := lines.read_text("utf-8").splitlines()) == before:
         assert time.monotonic() < deadline, f"nothing came of {keys!r}"
         if select.select([terminal], [], [], 0.05)[0]:

@@ -68,7 +68,7 @@ def registry(program: str, folder: Path, *, is_locked: bool = False) -> Iterator
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
         try:
             urllib.request.urlopen(url, timeout=1).close()
@@ -137,7 +137,7 @@ def test_an_image_is_pushed_and_the_lock_says_where(program, project, docker, tm
 def manifest_digest(address: str, name: str, tag: str) -> str:
     request = urllib.request.Request(f"http://{address}/v2/{name}/manifests/{tag}", method="HEAD")
     request.add_header("Accept", "application/vnd.docker.distribution.manifest.v2+json")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.headers["Docker-Content-Digest"]
 
 

@@ -228,7 +228,7 @@ def test_an_image_for_another_machine(docker: APIClient, debug: Debug, tmp_path:
     program.write_bytes(ELF + bytes([2, 0, number, 0, 1, 0, 0, 0]) + bytes(64))
     program.chmod(0o755)
     (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY server /\nLABEL hud-test=image\nCMD ["/server"]\n')
-    code, said = debug(".", "--timeout", "5", "--platform", f"linux/{other}")
+    code, said = debug(".", "--timeout", "60", "--platform", f"linux/{other}")
     failed = last(code, said, 2)
     assert f"warning: the image is for linux/{other} and this engine for linux/{here}" in said["phases"][0]["found"]
     assert "for another architecture" in failed["fix"]

@@ -103,7 +103,7 @@ def here(docker, image):
 
 
 async def test_each_rollout_has_a_container_of_its_own_and_none_is_made_for_nobody(docker, tiny):
-    image, agent, sink, began = tiny(), Nosy(0.3, nothing), MemorySink(), int(time.time())
+    image, agent, sink, began = tiny(), Nosy(0.3, nothing), MemorySink(), time.time()
     with anyio.fail_after(PATIENCE):
         job = await run(tasks(image, 12), agent, max_concurrent=3, save=False, sinks=[sink])
     assert [rollout.reward for rollout in job.rollouts] == [1.0] * 12, [rollout.error for rollout in job.rollouts]
@@ -135,7 +135,7 @@ async def test_containers_that_die_while_they_wait_are_replaced_and_cost_nothing
 
 
 async def test_an_image_that_cannot_start_fails_each_rollout_and_nothing_is_started_ahead(docker, tiny):
-    image, began = tiny('["python", "-c", "raise SystemExit(3)"]'), int(time.time())
+    image, began = tiny('["python", "-c", "raise SystemExit(3)"]'), time.time()
     with anyio.fail_after(PATIENCE):
         job = await run(tasks(image, 4), Nosy(), max_concurrent=2, save=False, retries=Retries(attempts=2, delay=0.05))
     assert {rollout.cause for rollout in job.rollouts} == {Cause.BACKEND}
@@ -164,7 +164,7 @@ async def test_the_pool_is_as_large_as_it_is_told_to_be(docker, tiny, size):
     image, most = tiny(), []
 
     async def count():
-        with anyio.move_on_after(5 if size else 1):
+        with anyio.move_on_after(PATIENCE / 4 if size else 1):
             while not most or most[-1] < 1 + size or not size:
                 most.append(len(here(docker, image)))
                 await anyio.sleep(0.1)
@@ -195,7 +195,14 @@ async def test_fifty_rollouts_eight_at_a_time_are_all_scored(docker, image):
 
 async def test_containers_that_grow_old_are_replaced_and_cost_nothing(docker, tiny, monkeypatch):
     monkeypatch.setattr(pool, "MAX_AGE", 0.4)
-    image, agent, began = tiny(), Nosy(0.7, nothing), int(time.time())
+    image, began, seen = tiny(), time.time(), set()
+
+    async def until_one_is_replaced():
+        while len(seen) <= 3:  # the first rollout's, and two that wait
+            seen.update(container["Id"] for container in here(docker, image))
+            await anyio.sleep(0.05)
+
+    agent = Nosy(0.7, until_one_is_replaced)
     with anyio.fail_after(PATIENCE):
         job = await run(tasks(image, 5, pool=2), agent, max_concurrent=1, save=False)
     assert [(rollout.reward, rollout.attempts) for rollout in job.rollouts] == [(1.0, ())] * 5

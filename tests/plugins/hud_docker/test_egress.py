@@ -174,7 +174,7 @@ import json, os, socket, urllib.request
 def outcome(function, *args, **options):
     try: return str(function(*args, **options))
     except Exception as error: return f"{type(error).__name__}: {error}"
-get = lambda url: urllib.request.urlopen(url, timeout=5).read().decode()
+get = lambda url: urllib.request.urlopen(url, timeout=60).read().decode()
 print(json.dumps({
     "allowed": outcome(get, os.environ["ALLOWED"]),
     "refused": outcome(get, os.environ["REFUSED"]),

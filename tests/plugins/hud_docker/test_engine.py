@@ -46,7 +46,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 async def refusal(url: str, origin: str = "DOCKER_HOST") -> EngineError:
     with pytest.raises(EngineError) as caught:
-        await Engine.connect(Address(url=url, origin=origin), timeout=2)
+        await Engine.connect(Address(url=url, origin=origin), timeout=60)
     return caught.value
 
 
@@ -294,7 +294,7 @@ async def test_what_an_engine_lacks_is_said_with_the_fix(said: bytes, fix: str) 
 
 async def test_many_calls_run_at_once(engine: Engine) -> None:
     """As many as the engine takes: each waits until all of them are there."""
-    together = threading.Barrier(MOST_CALLS, timeout=30)
+    together = threading.Barrier(MOST_CALLS, timeout=60)
     async with anyio.create_task_group() as tasks:
         for _ in range(MOST_CALLS):
             tasks.start_soon(engine.call, together.wait)

@@ -8,7 +8,7 @@ import struct
 
 import anyio
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 CHUNKS_END = b"\r\n0\r\n\r\n"
 INITIALIZE = {
     "jsonrpc": "2.0",

@@ -24,7 +24,7 @@ from hud_core.trace import Recorder, current_recorder
 from hud_mcp.client.backend import MCPBackend
 
 SERVER = Path(__file__).parent / "servers" / "everything.py"
-PATIENCE = 20.0
+PATIENCE = 60.0
 # On trio, the SDK's HTTP client leaves a generator of its own behind, half-read; nothing else warns here.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning"),
@@ -36,7 +36,7 @@ def start_http(port: int) -> subprocess.Popen:
     process = subprocess.Popen(
         [sys.executable, str(SERVER), str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    for _ in range(2000):
+    for _ in range(6000):
         with closing(socket.socket()) as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return process

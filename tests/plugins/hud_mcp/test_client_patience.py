@@ -17,7 +17,7 @@ from hud_core.testing.processes import descendants, is_running
 from hud_mcp.client import http, lines, opening, process
 from hud_mcp.client.backend import MCPBackend
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 LIMIT = 1_000_000
 TIMEOUT = 1.5  # the handshake's requests have it, too, on a machine that may be busy
 STDIO_SERVER = str(Path(__file__).parent / "servers" / "stuck.py")

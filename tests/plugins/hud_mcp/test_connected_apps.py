@@ -103,18 +103,18 @@ async def test_a_job_that_is_cancelled_shuts_it_down() -> None:
     @env.scenario()
     async def long():
         try:
+            log.append("setting up")
             yield await anyio.sleep_forever()
         finally:
             log.append((await env.call_tool("sell")).text)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: run(env("long"), ScriptedAgent(), save=False))
-        with anyio.fail_after(20):
-            while not log:
+        with anyio.fail_after(60):
+            while "setting up" not in log:
                 await anyio.sleep(0.01)
-            await anyio.sleep(0.1)
         tasks.cancel_scope.cancel()
-    assert log == ["start", "1", "stop"]
+    assert log == ["start", "setting up", "1", "stop"]
 
 
 async def test_an_exception_of_the_user_comes_out_as_it_is() -> None:

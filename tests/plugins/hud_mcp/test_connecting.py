@@ -227,7 +227,7 @@ async def test_a_closed_port_says_who_was_asked_and_what_it_answered(kernel: Ker
     before = descendants()
     url = f"http://127.0.0.1:{free_port()}/mcp"
     env = everything().connect_url(f"{url}?api_key=sk-planted", alias="gone")
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         rollout = await one(env("ask"), ScriptedAgent(), kernel)
     assert rollout.cause is Cause.BACKEND
     assert "sk-planted" not in rollout.error
@@ -271,7 +271,7 @@ async def test_a_list_that_changes_is_followed() -> None:
     async with evaluate(env("ask"), kernel=Kernel()) as ctx:
         before = {tool.name for tool in await ctx.list_tools()}
         assert (await ctx.call_tool("far_grow")).text == "grew"
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while {tool.name for tool in await ctx.list_tools()} == before:
                 await anyio.sleep(0.01)
         assert (await ctx.call_tool("far_grown")).text == "grown"
@@ -284,7 +284,7 @@ async def test_a_rollout_that_is_cancelled_leaves_no_process(kernel: Kernel, tmp
     agent = ScriptedAgent([("sleep", {"mark": str(mark)})])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(one, everything()("ask"), agent, kernel)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while not mark.exists():
                 await anyio.sleep(0.01)
         assert descendants() - before
@@ -358,7 +358,7 @@ async def test_a_served_environment_whose_connection_fails_says_so_and_tries_aga
         async with anyio.create_task_group() as tasks:
             server = EnvironmentServer(serving.make_environment())
             tasks.start_soon(lambda: server.serve_http(port=port))
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while True:
                     try:
                         tools = (await client.list_tools()).tools

@@ -50,7 +50,7 @@ TASKS = """
     berry = count.task(text="strawberry")
     berry.slug = "berry"
 """
-PATIENCE = 20
+PATIENCE = 60
 """Seconds until something that should happen has not."""
 
 

@@ -82,7 +82,7 @@ async def test_what_is_asked_is_passed_on(server: MCPServer) -> None:
 
 async def test_it_ends_while_a_call_is_under_way(server: MCPServer) -> None:
     serving = EnvironmentServer(AdoptedServer(server))
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group, Client(serving.lowlevel) as client:
             group.start_soon(client.call_tool, "wait", {})
             assert not (await client.call_tool("add", {"a": 1})).is_error

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 SAVES, WARM_UP = 200, 60
 CLIENTS = ("auto", "auto", "auto", "legacy", "legacy")
-PATIENCE = 20
+PATIENCE = 60
 ENV = """
     from hud import Environment
     from letters import VERSION

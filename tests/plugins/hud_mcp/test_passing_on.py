@@ -116,7 +116,7 @@ async def test_each_client_is_asked_its_own_questions(mode: str) -> None:
     port = free_port()
     async with anyio.create_task_group() as serving:
         serving.start_soon(lambda: server.serve_http(port=port))
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not await listens(port):
                 await anyio.sleep(0.01)
         async with anyio.create_task_group() as guests:
@@ -151,7 +151,7 @@ async def test_the_progress_of_a_connected_server_reaches_the_client(mode: str) 
     guest = Guest("tea")
     async with Client(EnvironmentServer(env).lowlevel, mode=mode) as client:
         assert said(await client.call_tool("steps", {"number": 2}, progress_callback=guest.told)) == "done"
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while len(guest.progress) < 2:
                 await anyio.sleep(0.01)
     assert guest.progress == [(1, 2, "step 1"), (2, 2, "step 2")]

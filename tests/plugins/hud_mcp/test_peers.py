@@ -15,7 +15,7 @@ from hud_core.model.evaluation import Answer
 from hud_mcp import HttpOpener, Peer, PeerOpener, Pipes, open_session
 from hud_mcp.wire import HARNESS_VARIABLE
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 ENVIRONMENT = """
 import sys
 from hud import Environment
@@ -51,7 +51,7 @@ class Program(Peer):
 
     async def stop(self):
         await self.process.stdin.aclose()
-        with anyio.move_on_after(5):
+        with anyio.move_on_after(PATIENCE):
             await self.ended()
         await self.process.aclose()
         self.is_stopped = True

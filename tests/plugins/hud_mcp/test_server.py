@@ -94,7 +94,7 @@ async def test_a_cancelled_call_stops_the_tool(mode):
             while not log.lines:
                 await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while log.lines != ["waiting", "no longer waiting"]:
                 await anyio.sleep(0.01)
 
@@ -192,7 +192,7 @@ async def test_a_harness_ends_an_episode_without_a_grade(mode):
         prompt = await client.get_prompt("letters:count", {"word": "a"})
         meta = {"hud/episode": prompt.meta["hud/episode"], "hud/close": True}
         await client.call_tool("_hud_submit", {"scenario": "count", "answer": ""}, meta=meta)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while log.open:
                 await anyio.sleep(0.01)
 
@@ -455,13 +455,13 @@ async def test_episodes_are_bounded_in_number(mode):
 
 async def test_an_episode_that_nobody_uses_is_closed(mode):
     log = Log()
-    server = EnvironmentServer(make_environment(log), episode_ttl=0.1)
+    server = EnvironmentServer(make_environment(log), episode_ttl=0.3)
     async with connect(server, mode) as client:
         prompt = await client.get_prompt("letters:count", {"word": "a"})
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while log.open:
                 await anyio.sleep(0.02)
-        with pytest.raises(MCPError, match=r"nobody used it for 0\.1 s"):
+        with pytest.raises(MCPError, match=r"nobody used it for 0\.3 s"):
             await client.read_resource("letters:count", meta={"hud/episode": prompt.meta["hud/episode"]})
 
 
@@ -490,13 +490,13 @@ async def test_a_setup_whose_client_leaves_is_closed(mode):
             log.lines.append("closed")
 
     async with connect(EnvironmentServer(env), mode) as client:
-        with anyio.move_on_after(5):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(client.get_prompt, "slow:slow")
                 while not log.lines:
                     await anyio.sleep(0.01)
                 tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while log.lines != ["setting up", "closed"]:
                 await anyio.sleep(0.01)
 
@@ -578,12 +578,12 @@ async def test_an_exchange_serves_new_calls_anew_and_lets_old_ones_finish(mode):
         meta = {"hud/episode": prompt.meta["hud/episode"]}
         assert json.loads((await client.read_resource("swap:which", meta=meta)).contents[0].text)["reward"] == 1.0
         assert results == ["old"]
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while "old down" not in lines:
                 await anyio.sleep(0.01)
         assert (await client.call_tool("version", {})).content[0].text == "new"
         if mode == "legacy":
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 while len(changed) < 3:
                     await anyio.sleep(0.01)
             assert "ToolListChangedNotification" in changed

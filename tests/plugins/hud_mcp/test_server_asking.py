@@ -362,7 +362,7 @@ async def test_what_goes_on_after_its_call_speaks_to_nobody(mode, asked):
         async with connect(mode, asked, EnvironmentServer(env)) as client:
             assert await text_of(client, "start") == "started"
             done.set()
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 while not told:
                     await anyio.sleep(0.01)
     assert not asked
@@ -438,21 +438,29 @@ async def test_answers_that_are_none_are_refused(answers):
     assert caught.value.error.code == types.INVALID_PARAMS
 
 
-async def test_calls_that_wait_for_answers_are_bounded_in_number_and_age():
+async def test_calls_that_wait_for_answers_are_bounded_in_number():
     seen = []
-    server = EnvironmentServer(make_environment(seen), max_sessions=2, episode_ttl=0.3)
+    server = EnvironmentServer(make_environment(seen), max_sessions=2)
     async with by_hand(server) as client:
         for _ in range(2):
             await first_round(client)
         with pytest.raises(MCPError, match="2 requests wait for their clients' answers"):
             await first_round(client)
-        with anyio.fail_after(10):
-            while seen.count("over") < 3:
-                await anyio.sleep(0.02)
-        (run,) = server._runs
-        assert len(run.rounds) == 0
-        await first_round(client)
-    assert seen.count("over") == seen.count("begun") == 4  # what waits when the server stops is ended, too
+    assert seen.count("over") == seen.count("begun") == 3  # what waits when the server stops is ended, too
+
+
+async def test_calls_that_wait_for_answers_are_bounded_in_age():
+    seen = []
+    server = EnvironmentServer(make_environment(seen), max_sessions=1, episode_ttl=0.2)
+    async with by_hand(server) as client:
+        for number in (1, 2):  # the first one makes room for the second
+            await first_round(client)
+            with anyio.fail_after(60):
+                while seen.count("over") < number:
+                    await anyio.sleep(0.02)
+            (run,) = server._runs
+            assert len(run.rounds) == 0
+    assert seen.count("begun") == 2
 
 
 async def test_a_client_that_leaves_ends_its_call():
@@ -470,11 +478,11 @@ async def test_a_client_that_leaves_ends_its_call():
     async with by_hand(EnvironmentServer(env)) as client:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(first_round, client, "hang")
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 while "hanging" not in seen:
                     await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while "ended" not in seen:
                 await anyio.sleep(0.01)
 

@@ -39,7 +39,7 @@ asyncio.run(run_context_server(Counter(), sock_path=sys.argv[1]))
 class Things:
     def __init__(self):
         self.kept = {}
-        self.barrier = threading.Barrier(2, timeout=20)
+        self.barrier = threading.Barrier(2, timeout=60)
 
     def put(self, key, value):
         self.kept[key] = value
@@ -78,7 +78,7 @@ async def serving(path, use, **options):
     """Serve an object, and use it in a worker thread meanwhile, as a process of its own would."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: run_context_server(Things(), **{"sock_path": path, **options}))
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not path.is_socket() or not connects(path):
                 await anyio.sleep(0.01)
         result = await anyio.to_thread.run_sync(use)
@@ -238,7 +238,7 @@ def start(path):
 
 
 def attach_wait(path):
-    for _ in range(600):
+    for _ in range(1200):
         try:
             return attach_context(path)
         except (BackendError, ConfigError):  # it is not there yet, or is what a killed one left

@@ -67,7 +67,7 @@ async def everything(plain):
 
 
 async def works(url):
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with Client(url) as client:
             return (await client.call_tool("add", {"a": 2, "b": 3})).content[0].text == "5"
 
@@ -77,24 +77,24 @@ async def works(url):
 
 @pytest.mark.parametrize("sent", [b"", b"POST /mcp HTTP/1.1\r\nhost: 127.0"])
 async def test_a_request_that_never_comes_is_hung_up_on(sent, monkeypatch):
-    monkeypatch.setattr("hud_mcp.server.http.STUCK_SECONDS", 0.3)
+    monkeypatch.setattr("hud_mcp.server.http.STUCK_SECONDS", 0.8)
     async with over_http(EnvironmentServer(make_environment())) as url, raw(url) as plain:
         plain.send(sent)
         assert await works(url)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             assert await everything(plain) == b""
         assert await works(url)
 
 
 async def test_a_body_that_never_comes_is_refused(monkeypatch):
-    monkeypatch.setattr("hud_mcp.server.http.BODY_SECONDS", 0.3)
+    monkeypatch.setattr("hud_mcp.server.http.BODY_SECONDS", 0.8)
     async with over_http(EnvironmentServer(make_environment())) as url, raw(url) as plain:
         plain.send(call("add")[:-10])
         assert await works(url)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             answer = await everything(plain)
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"the request's body did not arrive within 0.3 s" in answer
+    assert b"the request's body did not arrive within 0.8 s" in answer
 
 
 # --- slow readers -----------------------------------------------------------------------------------------------------
@@ -116,14 +116,14 @@ async def test_a_tool_that_speaks_to_a_client_that_does_not_read_waits_for_it():
     async with over_http(EnvironmentServer(env)) as url:
         async with raw(url) as plain:
             await asyncio.get_running_loop().sock_sendall(plain, call("chatter", progressToken=1))
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 before = -1
                 while not sent or len(sent) != before:  # until it says no more
                     before = len(sent)
                     await anyio.sleep(0.3)
             assert len(sent) < 50_000
             assert await works(url)
-        with anyio.fail_after(10):  # the client is gone: so is its call
+        with anyio.fail_after(60):  # the client is gone: so is its call
             await ended.wait()
 
 
@@ -147,7 +147,7 @@ async def test_answers_that_nobody_reads_are_dropped_with_their_connections():
         assert await works(url)
         for plain in slow:
             plain.close()
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while len(asyncio.all_tasks()) > tasks:
                 await anyio.sleep(0.05)
         assert await works(url)
@@ -175,7 +175,7 @@ async def test_a_client_that_never_reads_its_stream_holds_up_nobody():
         lines = "".join(f"{name}: {value}\r\n" for name, value in known.items())
         head = f"GET /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: text/event-stream\r\n{lines}\r\n"
         await asyncio.get_running_loop().sock_sendall(plain, head.encode())
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             for _ in range(20):
                 await server.replace(env)
             while len(heard) < 20:
@@ -239,7 +239,7 @@ async def test_a_giant_line_is_refused_and_not_kept():
             await server.stdin.send(b"x" * 65536)  # 64 MiB without an end
         assert resident(server.pid) - before < 16 * 1024 * 1024
         await server.stdin.send(b"\n")
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             refused = await anext(lines)
             assert refused["id"] is None
             assert refused["error"]["code"] == types.PARSE_ERROR
@@ -270,7 +270,7 @@ def test_whatever_comes_in_the_process_goes_on(frames):
             for frame in frames:
                 await server.stdin.send(frame + b"\n")
             await server.stdin.send(json.dumps(ADD).encode() + b"\n")
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while (await anext(lines)).get("id") != "add":
                     pass
 

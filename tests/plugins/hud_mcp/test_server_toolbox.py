@@ -20,7 +20,7 @@ from hud_mcp import serve_toolbox
 
 pytestmark = pytest.mark.slow  # each starts a server, and waits for its end
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 rollout = contextvars.ContextVar("rollout", default="none")
 
 
@@ -217,8 +217,9 @@ async def test_what_is_raised_in_the_block_is_raised_as_it_is():
 
 
 async def test_a_rollout_that_is_cancelled_leaves_nothing():
-    with anyio.move_on_after(0.2) as scope:
+    with anyio.CancelScope() as scope:
         async with serve_toolbox(toolbox_of(make_environment())) as address:
+            scope.cancel()
             await anyio.sleep_forever()
     assert scope.cancelled_caught
     async with httpx2.AsyncClient() as http:

@@ -104,7 +104,7 @@ async def cancelling_reaches_the_server(session: Session, file: Path) -> None:
 
 async def changes_are_followed(session: Session) -> None:
     before = session.tools.revision
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while session.tools.revision == before:  # over HTTP, who has not yet a stream for it misses the word
             await session.call_tool("grow")
             await anyio.sleep(0.05)
@@ -114,7 +114,7 @@ async def changes_are_followed(session: Session) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that another process does."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not condition():
             await anyio.sleep(0.02)
 

@@ -17,7 +17,7 @@ async def is_told(client: Client, told: asyncio.Event) -> bool:
     if client.protocol_version >= "2026":
         async with client.listen(tools_list_changed=True) as events:
             await client.call_tool("reload", {})
-            return (await asyncio.wait_for(anext(aiter(events)), 10)) is not None
+            return (await asyncio.wait_for(anext(aiter(events)), 60)) is not None
     for _ in range(100):
         await client.call_tool("reload", {})
         with contextlib.suppress(TimeoutError):
