@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import mcp
 import pytest
-import sniffio
 from free_ports import free_port
 from mcp import Client
 
 from hud_core import Environment, ToolError
+from hud_core.environment.lasting import LastingSession
 from hud_core.testing.processes import descendants, is_running
 from hud_mcp.client import connection
 from hud_mcp.server import EnvironmentServer
@@ -85,18 +86,15 @@ def environment(gate: Path | None = None) -> Environment:
 
 
 async def kill(process: str) -> None:
-    """Kill a server, and wait until its end is known here."""
+    """Kill a server that nobody calls just now, and wait until its end is known here."""
     os.kill(int(process), signal.SIGKILL)
-    while _state(process) not in (None, "Z") or (_state(process) == "Z" and sniffio.current_async_library() != "trio"):
-        await anyio.sleep(0.01)  # asyncio waits for its processes by itself, trio when it is asked
-    await anyio.sleep(0.25)  # a thread of asyncio's tells it
+    with anyio.fail_after(60):
+        while not any(session._session is not None and session._session.is_lost for session in lasting()):
+            await anyio.sleep(0.01)
 
 
-def _state(process: str) -> str | None:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return None
+def lasting() -> list[LastingSession]:
+    return [found for found in gc.get_objects() if isinstance(found, LastingSession)]
 
 
 @ON_ASYNCIO
@@ -134,7 +132,7 @@ async def test_a_call_under_way_fails_and_the_next_one_goes_on(tmp_path: Path) -
             with anyio.fail_after(60):
                 while not mark.exists():
                     await anyio.sleep(0.01)
-                await kill(process)
+            os.kill(int(process), signal.SIGKILL)
         assert "connection 'one' of environment 'near' was lost" in failures[0]
         assert "ended by signal 9" in failures[0]
         assert "hello from stderr" in failures[0]
