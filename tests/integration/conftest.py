@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "hud"]
 TAKE_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
-PATIENCE = 60.0
+PATIENCE = 120.0
 TASKS = '''
 from __future__ import annotations
 

@@ -325,7 +325,7 @@ def test_a_reader_that_leaves_is_no_error(folder: Path, hud: Hud) -> None:
             [sys.executable, "-m", "hud", *words], cwd=folder, stdout=writer, stderr=subprocess.PIPE, text=True
         ) as process:
             os.close(writer)
-            _, stderr = process.communicate(timeout=60)
+            _, stderr = process.communicate(timeout=120)
         assert process.returncode == 141
         assert "Traceback" not in stderr
         assert "Exception ignored" not in stderr

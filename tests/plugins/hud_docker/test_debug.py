@@ -111,7 +111,7 @@ def test_people_see_each_phase_with_what_helps(image: Image, base_image: str, do
     del docker
     broken = image("nothing-there", {**from_base(base_image, 'CMD ["python", "-c", "import nothing_there"]')})
     command = [sys.executable, "-m", "hud", "debug", broken]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     lines = done.stdout.splitlines()
     assert done.returncode == 12
     assert lines[0].startswith("✓ Phase 1: Docker image exists  (")
@@ -319,7 +319,7 @@ def test_nothing_is_left_when_it_is_stopped(
 )
 def test_what_cannot_be_asked_is_refused(tmp_path: Path, words: list[str], says: str) -> None:
     command = [sys.executable, "-m", "hud", "debug", *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stdout == ""

@@ -133,7 +133,7 @@ def hud(project: Path, *words: str, stdin: str = "", **variables: str) -> subpro
     command = [sys.executable, "-m", "hud", *words]
     env = environ() | variables
     return subprocess.run(
-        command, cwd=project, env=env, input=stdin, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=project, env=env, input=stdin, capture_output=True, text=True, check=False, timeout=120
     )
 
 
@@ -469,7 +469,7 @@ def test_the_inspector_runs_beside_the_server(project: Path) -> None:
 def test_without_node_there_is_no_inspector(project: Path) -> None:
     command = [sys.executable, "-m", "hud", "dev", "env", "-p", "0", "--inspector"]
     variables = {**environ(), "PATH": str(project)}
-    done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2
     assert "--inspector needs npx" in done.stderr
 

@@ -93,7 +93,7 @@ def hud(folder: Path) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
     return run
@@ -316,7 +316,7 @@ def test_environments_behind_a_url_and_a_command_are_evaluated(url: str, folder:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
         stdin=subprocess.DEVNULL,
     )
     rollouts = json.loads(done.stdout)["rollouts"]

@@ -140,14 +140,22 @@ async def test_nothing_fails_and_nothing_grows(dev: subprocess.Popen[str], proje
             if version == WARM_UP:
                 early = await callers.look(client)
         late = await callers.look(client)
+        with anyio.move_on_after(PATIENCE):
+            while outgrown(early, late):  # what ends with a call may end later on a busy machine
+                await anyio.sleep(0.5)
+                late = await callers.look(client)
         calling.cancel_scope.cancel()
     for versions in callers.seen:
         assert versions == sorted(versions)
         assert len(set(versions)) > SAVES / 4, "each client saw many of the versions"
-    held = {name: (early[name], late[name]) for name in early}
-    assert late["environments"] <= 2, held  # a thread that rests may keep what it called last
-    assert all(late[name] <= early[name] + 2 for name in ("modules", "tasks", "handles")), held
-    assert late["threads"] <= early["threads"] + len(CLIENTS), held  # as many calls at once, and they rest for a while
+    assert not outgrown(early, late)
+
+
+def outgrown(early: dict[str, int], late: dict[str, int]) -> dict[str, tuple[int, int]]:
+    """Name what there is too much of, with what there was of it and what there is."""
+    allowed = {name: early[name] + 2 for name in ("modules", "tasks", "handles")}
+    allowed["environments"] = 2  # a thread that rests may keep what it called last
+    allowed["threads"] = early["threads"] + len(CLIENTS)  # as many calls at once, and they rest for a while
     # Connections that have ended move these up and down by a tenth: uvicorn's timers keep each for some seconds.
-    assert late["objects"] <= early["objects"] * 1.25, held
-    assert late["memory"] <= early["memory"] * 1.25, held
+    allowed |= {name: int(early[name] * 1.25) for name in ("objects", "memory")}
+    return {name: (early[name], late[name]) for name, most in allowed.items() if late[name] > most}
