@@ -78,7 +78,7 @@ ENV = '''
     async def linger(mark: str) -> str:
         SEEN.append("began")
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             SEEN.append(mark)
         return "too late"
@@ -123,7 +123,7 @@ ENV = '''
     async def slow(marks: str, sync: bool = False):
         try:
             Path(marks, "began").touch()
-            time.sleep(60) if sync else await asyncio.sleep(60)
+            time.sleep(600) if sync else await asyncio.sleep(600)
             yield "never"
         finally:
             await asyncio.sleep(0.01)
@@ -142,7 +142,7 @@ ENV = '''
 
 @pytest.fixture
 async def backend() -> AsyncIterator[ProcessBackend]:
-    backend = ProcessBackend()
+    backend = ProcessBackend(grace=60)
     yield backend
     await backend.aclose()
 
@@ -170,7 +170,7 @@ async def text_of(session: Session, tool: str, **arguments: object) -> str:
 
 
 async def until_seen(session: Session, what: str) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while what not in await text_of(session, "see", what="-"):
             await anyio.sleep(0.005)
 
