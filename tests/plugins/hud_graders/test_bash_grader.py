@@ -19,7 +19,7 @@ def is_gone(pid: int) -> bool:
 
 
 async def wait_until_gone(pid: int) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not is_gone(pid):
             await anyio.sleep(0.01)
 
@@ -57,7 +57,7 @@ async def test_a_cancelled_command_is_killed_with_its_children(tmp_path: Path) -
     async with anyio.create_task_group() as tasks:
         command = "sleep 600 & echo $! > .pid; mv .pid pid; sleep 600"
         tasks.start_soon(shell.run_bash, command, str(tmp_path), None)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while not (tmp_path / "pid").exists():
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
@@ -94,4 +94,4 @@ async def test_descriptors_are_given_back() -> None:
     await BashGrader.grade(weight=1.0, command="true")
     before = len(list(Path("/proc/self/fd").iterdir()))
     await BashGrader.grade(weight=1.0, command="true")
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

@@ -60,7 +60,7 @@ async def test_failures(
     assert type(error) is expected
     assert (error.retry, error.retry_after, error.overloaded) == how
     assert KEY not in f"{error} {error!r}"
-    assert len(server.requests) == 1
+    assert len(server.requests) == 1 or ("time" in said and not server.requests)  # it may not even have got there
 
 
 @pytest.mark.parametrize("is_given", [False, True])

@@ -106,7 +106,7 @@ async def test_calls_of_one_turn_run_at_once_and_are_told_in_their_order(
         return "2"
 
     server = endpoint(stub.call(("first", {}), ("second", {})), stub.say("ok"))
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with agent_of(server) as agent:
             await agent.run(ask("x"), toolbox(first, second))
     assert [(m["tool_call_id"], m["content"]) for m in server.bodies[1]["messages"][2:]] == [
@@ -432,7 +432,7 @@ async def test_cancelling_a_request_ends_it_and_the_agent_works_on(
     endpoint: Endpoint, stub: ModuleType, toolbox: Tools
 ) -> None:
     slow = stub.say("late")
-    slow.delay = 30
+    slow.delay = 600
     server = endpoint(slow, stub.say("ok"))
     async with agent_of(server) as agent:
         async with anyio.create_task_group() as tasks:
@@ -440,7 +440,7 @@ async def test_cancelling_a_request_ends_it_and_the_agent_works_on(
             while not server.requests:
                 await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             assert (await agent.run(ask("y"), toolbox())).text == "ok"
 
 

@@ -20,7 +20,8 @@ WATCHED = ("socket.", "subprocess.", "os.system", "os.fork", "os.exec", "os.posi
 def main(plugin: str, path: list[str]) -> None:
     """Import the plugin and ask every hook."""
     sys.path[:] = path
-    from hud_core.kernel import Kernel  # the kernel's own cost is not the plugin's
+    import hud_core.settings  # noqa: F401  the kernel's own cost is not the plugin's, nor is that of its settings
+    from hud_core.kernel import Kernel
 
     Kernel(autoload=False).load_everything()
     before, patches, did = set(sys.modules), patchable(), watch()

@@ -175,7 +175,7 @@ def test_ctrl_c_does_not_wait_for_a_download(environment, tmp_path):
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[")
             process.send_signal(signal.SIGINT)
             try:
-                _, said = process.communicate(timeout=15)
+                _, said = process.communicate(timeout=60)
             finally:
                 process.kill()
     assert (process.returncode, said) == (130, "\ninterrupted\n")

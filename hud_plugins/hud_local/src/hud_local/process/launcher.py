@@ -219,7 +219,7 @@ def _launch() -> tuple[Channel, subprocess.Popen[bytes]]:
 async def _exit_status(process: subprocess.Popen[bytes]) -> int | None:
     """Give the exit status of a process whose socket is closed, which happens a moment before it has ended."""
     try:
-        return await anyio.to_thread.run_sync(process.wait, 1)
+        return await anyio.to_thread.run_sync(process.wait, REPORT_SECONDS)
     except subprocess.TimeoutExpired:
         return None
 
