@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from free_ports import free_port
 
-STARTUP = 120
+STARTUP = 240
 
 Serve = Callable[..., AbstractContextManager[str]]
 
@@ -74,7 +74,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + STARTUP
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(url, timeout=1).close()
+            urllib.request.urlopen(url, timeout=10).close()
             return
         time.sleep(0.1)
     pytest.fail(f"the server did not start:\n{log.read_text()[-3000:]}")

@@ -17,7 +17,7 @@ from hud_core import Agent, Answer, Prompt, Toolbox
 from hud_huggingface.legacy import read_legacy_task
 
 COUNTER = Path(__file__).parent / "servers" / "counter.py"
-STARTUP = 60
+STARTUP = 120
 
 
 @pytest.fixture(autouse=True)
