@@ -455,14 +455,28 @@ async def test_episodes_are_bounded_in_number(mode):
 
 async def test_an_episode_that_nobody_uses_is_closed(mode):
     log = Log()
-    server = EnvironmentServer(make_environment(log), episode_ttl=0.3)
+    server = EnvironmentServer(make_environment(log), episode_ttl=0.1)
     async with connect(server, mode) as client:
         prompt = await client.get_prompt("letters:count", {"word": "a"})
         with anyio.fail_after(60):
             while log.open:
                 await anyio.sleep(0.02)
-        with pytest.raises(MCPError, match=r"nobody used it for 0\.3 s"):
+        with pytest.raises(MCPError, match=r"nobody used it for 0\.1 s"):
             await client.read_resource("letters:count", meta={"hud/episode": prompt.meta["hud/episode"]})
+
+
+async def test_an_episode_that_is_being_set_up_is_in_use(mode):
+    env = Environment("slow")
+
+    @env.scenario()
+    async def slow():
+        await anyio.sleep(0.5)
+        yield "Ready."
+        yield 1.0
+
+    async with connect(EnvironmentServer(env, episode_ttl=0.1), mode) as client:
+        prompt = await client.get_prompt("slow:slow")
+        assert prompt.messages[0].content.text == "Ready."
 
 
 async def test_clients_that_vanish_leave_nothing(mode):

@@ -265,7 +265,7 @@ class Surface:
         if owner is not None and not any(key.startswith("hud/") for key in ctx.meta or {}):
             run.episodes.end_owner(owner)  # a client that knows no handles has one episode at a time
         episode = Episode(run.edition, scenario, owner, run.store)
-        with told(f"setup of scenario {scenario!r}", place=True):
+        with episode, told(f"setup of scenario {scenario!r}", place=True):
             prompt = await run.episodes.open(episode, data)
         meta = {wire.EPISODE: episode.handle, **shown, **prompt_meta(prompt)}
         if prompt.setup_output and whole_arguments(ctx) is not None:
