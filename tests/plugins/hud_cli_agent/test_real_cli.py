@@ -75,7 +75,7 @@ def test_a_coding_agent_solves_tasks_with_the_tools_of_the_environment(path: str
         env = {**kept, "HOME": str(tmp_path), "PATH": path, "OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": KEY}
         ran = subprocess.run(
             [*hud, "--all", "-y", "--json"],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     report = json.loads(ran.stdout)

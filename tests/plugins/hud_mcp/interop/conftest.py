@@ -51,7 +51,7 @@ class Peers:
         quiet = {"HUD_TELEMETRY_ENABLED": "false", "HUD_SKIP_VERSION_CHECK": "1", "FASTMCP_SHOW_SERVER_BANNER": "0"}
         return {**kept, "HOME": str(self.home), **quiet}
 
-    def run(self, command: list[str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, command: list[str], timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, env=self.environment, cwd=self.home, check=False
