@@ -9,7 +9,11 @@ import sys
 from typing import Any
 
 from mcp import Client, StdioServerParameters
+from mcp.client import session
 from mcp.types import ToolListChangedNotification
+
+# A server that does not answer within ten seconds, its start included, is taken for an older one.
+session.DISCOVER_TIMEOUT_SECONDS = 60.0
 
 
 async def is_told(client: Client, told: asyncio.Event) -> bool:
