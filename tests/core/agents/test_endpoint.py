@@ -95,7 +95,7 @@ def test_addresses_that_are_not(url: str, said: str) -> None:
 def test_what_may_be_secret_in_an_address_is_not_shown() -> None:
     assert public_url("https://me:secret@x.test:8/v1?key=secret#secret") == "https://x.test:8/v1"
     assert public_url(None) is None
-    assert public_url("http://[x?key=secret") == "http://[x"
+    assert public_url("http://me:secret@[x?key=secret") == "http://[x"
 
 
 def test_what_was_sent_in_confidence_is_taken_out_of_a_text_the_longest_first() -> None:

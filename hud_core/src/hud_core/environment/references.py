@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -21,13 +22,20 @@ _SECRET = frozenset({"headers", "env", "env_vars", "auth", "token", "harness", "
 _SCHEMES = ("oauth",)
 """What other clients take for ``auth`` that is no token."""
 
+_ADDRESS = re.compile(r"(https?://)(?:[^\s/?#\"]*@)?([^\s?#'\"]*)(?:[?#][^\s'\"]*)?", re.IGNORECASE)
+
+
+def bare_urls(text: str) -> str:
+    """Give a text without what may be secret in the addresses that it names: user, password, query."""
+    return _ADDRESS.sub(r"\1\2", text)
+
 
 def bare_url(url: str) -> str:
     """Give an address, whatever it is, without what may be secret in it: user, password, query."""
     try:
         scheme, netloc, path, *_ = urlsplit(url)
     except ValueError:  # it is none, as whoever goes there will say
-        return url.partition("?")[0]
+        return bare_urls(url).partition("?")[0]
     return urlunsplit((scheme, netloc.rpartition("@")[2], path, "", ""))
 
 

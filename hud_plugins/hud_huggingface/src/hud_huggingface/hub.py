@@ -10,11 +10,11 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hud_core.environment.references import bare_urls
 from hud_core.errors import ConfigError, HudError
 from hud_core.templates import expand
 from hud_huggingface.formats import FORMATS, format_of
 from hud_huggingface.layout import CONVERTED, card_of, choose, converted_splits, splits_of
-from hud_huggingface.refs import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -192,7 +192,7 @@ def download(url: str, folder: Path) -> Part:
 
     from huggingface_hub.file_download import http_get
 
-    shown = public(url)
+    shown = bare_urls(url)
     url = expand(url, shown)
     name = unquote(urlsplit(url).path).rpartition("/")[2]
     if format_of(name) is None:
@@ -227,7 +227,7 @@ def explained(what: str, revision: str | None) -> Iterator[None]:
 
 
 def _shortened(record: logging.LogRecord) -> bool:
-    record.msg, record.args = public(record.getMessage()), ()
+    record.msg, record.args = bare_urls(record.getMessage()), ()
     return True
 
 
@@ -249,7 +249,7 @@ def _told(error: Exception, what: str, revision: str | None) -> HudError | None:
         # The base of whatever the client's HTTP library raises; which library it is differs.
         (errors.HfHubHTTPError.__mro__[1], lambda: _unreachable(what, error)),
         # A part of an upload failed; why is behind it.
-        (RuntimeError, lambda: HubError(public(f"{what}: {error} {error.__cause__ or ''}".rstrip()))),
+        (RuntimeError, lambda: HubError(bare_urls(f"{what}: {error} {error.__cause__ or ''}".rstrip()))),
         (JSONDecodeError, lambda: HubError(f"{what}: {page} is not of a Hub; look at HF_ENDPOINT")),
         ((errors.HFValidationError, errors.LocalTokenNotFoundError), lambda: ConfigError(f"{what}: {error}")),
         (OSError, lambda: _incomplete(what, error)),
@@ -262,7 +262,7 @@ def _incomplete(what: str, error: Exception) -> HudError | None:
     if getattr(error, "errno", None) is not None:
         return None
     why = str(error).splitlines()[0].partition(" (")[0]  # the end of a signed address may stand in brackets
-    return HubError(f"{what}: the download failed: {public(why)}")
+    return HubError(f"{what}: the download failed: {bare_urls(why)}")
 
 
 def _not_found(what: str) -> ConfigError:
@@ -286,7 +286,7 @@ def _unreachable(what: str, error: Exception) -> HudError:
     causes = [error]
     while inner := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(inner)  # type: ignore[arg-type]  # what a library raises is no BaseException that ends the process
-    why = public(str(causes[-1])) or type(causes[-1]).__name__
+    why = bare_urls(str(causes[-1])) or type(causes[-1]).__name__
     return HubError(f"{what} cannot be read: the server cannot be reached ({why})")
 
 

@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
+from hud_core.environment.references import bare_urls
 from hud_core.errors import ConfigError, TaskDataError
 from hud_core.model.codec import TaskReader, duplicate_slug, read_row
 from hud_huggingface.columns import decoded, is_legacy
 from hud_huggingface.files import Row, rows_of
 from hud_huggingface.legacy import DEPRECATED, LegacyTask, LegacyTaskWarning, read_legacy_task
 from hud_huggingface.places import files_of, with_parts
-from hud_huggingface.refs import public
 from hud_huggingface.straightening import straight_new
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _all_read(rows: Iterable[Row], reader: RowReader, ref: str | None) -> list[L
 
 def _some(found: list[T], ref: str | None) -> list[T]:
     if not found and ref is not None:
-        raise ConfigError(f"there are no rows in {public(ref)}")
+        raise ConfigError(f"there are no rows in {bare_urls(ref)}")
     return found
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from hud_core.environment.references import bare_urls
 from hud_core.errors import ConfigError
 from hud_huggingface.formats import FORMATS, format_of
 from hud_huggingface.hub import Part, download, parts_of
 from hud_huggingface.layout import card_of, choose, splits_of
-from hud_huggingface.refs import HubRef, hub_ref, is_url, public, split_off
+from hud_huggingface.refs import HubRef, hub_ref, is_url, split_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,12 +94,12 @@ def with_parts(ref: str, *, revision: str | None, config: str | None, split: str
     if found is not None:
         return str(_extended(found, {"revision": revision, "config": config, "split": split}))
     if revision is not None:
-        raise ConfigError(f"{public(ref)} has no revisions; only datasets on the Hub have")
+        raise ConfigError(f"{bare_urls(ref)} has no revisions; only datasets on the Hub have")
     if split is None and config is None:
         return ref
     path, own = split_off(ref)
     if own or not Path(path).expanduser().is_dir():
-        raise ConfigError(f"{public(ref)} has no splits to choose from; datasets on the Hub and folders have")
+        raise ConfigError(f"{bare_urls(ref)} has no splits to choose from; datasets on the Hub and folders have")
     return f"{path}:{config}/{split or 'train'}" if config else f"{path}:{split}"
 
 

@@ -16,7 +16,6 @@ _REPO = re.compile(
 )
 _PREFIX = re.compile(r"(?:hf://datasets/|https://(?:huggingface\.co|hf\.co)/datasets/)(?=[\w.-]+/)")
 _PAGE = re.compile(r"(?P<repo>[^/]+/[^/@:]+)/(?:tree|viewer)/(?P<rest>[^:]+)(?P<split>:.*)?")
-_ADDRESS = re.compile(r"(https?://)(?:[^\s/?#@]*@)?([^\s?#'\"]*)(?:[?#][^\s'\"]*)?")
 _SIGNATURE = re.compile(r"(^|[_-])sig(nature)?$", re.IGNORECASE)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NOT_REPOS = {".py", ".toml", ".yaml", ".yml", ".txt", ".md", *FORMATS, *COMPRESSED}
@@ -61,11 +60,6 @@ def hub_ref(ref: str) -> HubRef | None:
 def is_url(ref: str) -> bool:
     """Whether it is an address to download a file from."""
     return ref.startswith(("https://", "http://")) and hub_ref(ref) is None
-
-
-def public(text: str) -> str:
-    """Leave out what may be secret in the addresses of a text: user, password, query."""
-    return _ADDRESS.sub(r"\1\2", text)
 
 
 def secret_in(url: str) -> str | None:

@@ -13,12 +13,13 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
+from hud_core.environment.references import bare_urls
 from hud_core.errors import ConfigError
 from hud_core.interfaces import TaskSource
 from hud_core.log import logger
 from hud_core.model.codec import load_task
 from hud_huggingface.formats import COMPRESSED, format_of
-from hud_huggingface.refs import hub_ref, is_url, public, secret_in, split_off
+from hud_huggingface.refs import hub_ref, is_url, secret_in, split_off
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -67,7 +68,7 @@ class DatasetSource(TaskSource):
             HubError: The Hub cannot be reached, or fails.
         """
         if is_url(ref) and (secret := secret_in(ref)):
-            problem = f"{public(ref)}: the run directory keeps the address, and {secret!r} in it is secret"
+            problem = f"{bare_urls(ref)}: the run directory keeps the address, and {secret!r} in it is secret"
             raise ConfigError(f"{problem}; write a variable in its place, ${{VAR}}")
         on_hub = hub_ref(ref)
         if on_hub is None:
@@ -167,9 +168,9 @@ async def _check(files: list[Part], ref: str) -> None:
         await _compare(files, slugs.suspects, problems)
     problems.raise_any()
     if not count:
-        raise ConfigError(f"there are no rows in {public(ref)}")
+        raise ConfigError(f"there are no rows in {bare_urls(ref)}")
     for text in reader.corrections():
-        logger().warning(f"{public(ref)}: {text}")
+        logger().warning(f"{bare_urls(ref)}: {text}")
 
 
 async def _compare(files: list[Part], suspects: set[str], problems: Problems) -> None:

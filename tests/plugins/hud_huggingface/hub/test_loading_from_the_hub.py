@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 from hud_core.errors import ConfigError, TaskDataError
 from hud_huggingface import HubError, iter_tasks, load_tasks
-from hud_huggingface.refs import HubRef, hub_ref, public, secret_in
+from hud_huggingface.refs import HubRef, hub_ref, secret_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:LegacyTask is deprecated:DeprecationWarning")
 
@@ -208,18 +208,6 @@ def test_variables_of_an_address_are_replaced(hub, monkeypatch):
         load_tasks(ref)
     monkeypatch.setenv("NAME", "tasks")
     assert ids(ref) == ["a"]
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("GET https://user:pw@host:1/a@v1/b.jsonl?sig=x#y 'http://h?z'", "GET https://host:1/a@v1/b.jsonl 'http://h'"),
-        ("org/name@v1:test", "org/name@v1:test"),
-        ("http://host", "http://host"),
-    ],
-)
-def test_public(text, shown):
-    assert public(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -29,6 +28,7 @@ from hud.cli.evaluate.tasks import describe, find_source, select
 from hud.cli.evaluate.values import resolve
 from hud.cli.exits import Exit
 from hud.cli.records import contestant, forget_summary, job_data, rollout_data, run_name, write_summary
+from hud_core.environment.references import bare_urls
 from hud_core.errors import Cause, RunDirectoryError
 from hud_core.interfaces import ResultSink
 from hud_core.job import JobControl, Timeouts
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.1
 """How often the display and Ctrl-C are looked at."""
-QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
-"""An address with a query."""
 
 
 class Plan(NamedTuple):
@@ -97,14 +95,14 @@ def _set_up_logging(verbose: int) -> None:
     if verbose > 1:
         import logging
 
-        class WithoutQueries(logging.Formatter):
-            """HTTP clients log each request, and keys may stand in the query of its address."""
+        class Bare(logging.Formatter):
+            """HTTP clients log each request, and keys may stand in its address."""
 
             def format(self, record: logging.LogRecord) -> str:
-                return QUERY.sub(r"\1?***", super().format(record))
+                return bare_urls(super().format(record))
 
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(WithoutQueries("%(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(Bare("%(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.INFO, handlers=[handler])
         logging.getLogger("hud").setLevel(logging.DEBUG)
 

@@ -7,12 +7,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hud_core.environment.references import bare_urls
 from hud_core.errors import ConfigError
 from hud_core.files import write_whole
 from hud_huggingface.convert import CORRECTED, converted
 from hud_huggingface.legacy import LegacyTaskWarning
 from hud_huggingface.loading import load_tasks
-from hud_huggingface.refs import public
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", LegacyTaskWarning)  # the file that is written says what was corrected
         tasks = load_tasks(arguments.source)
-    text = converted(tasks, Path(public(arguments.source)).name)
+    text = converted(tasks, Path(bare_urls(arguments.source)).name)
     if arguments.output == "-":
         sys.stdout.write(text)
         return 0
