@@ -12,6 +12,7 @@ from hud_core.errors import ConfigError
 from hud_mcp import wire
 from hud_mcp.addresses import is_loopback
 from hud_mcp.server.guard import LOOPBACK_HOSTS, Policy
+from hud_mcp.server.lowlevel import lowlevel_server
 from hud_mcp.server.run import running
 from hud_mcp.server.store import episode_store
 from hud_mcp.server.surface import Surface
@@ -86,12 +87,13 @@ class EnvironmentServer:
         self._runs: set[ServerRun] = set()
         self._serves = anyio.Event()
         surface = Surface(harness or os.environ.pop(wire.HARNESS_VARIABLE, None))
-        self.lowlevel: Server[ServerRun] = surface.server(
+        self.lowlevel: Server[ServerRun] = lowlevel_server(
+            surface,
             name or environment.name,
             version or getattr(environment, "version", None) or __version__,
-            environment.instructions,
-            self._lifespan,
-            self._schema,
+            instructions=environment.instructions,
+            lifespan=self._lifespan,
+            schema_of=self._schema,
         )
         """The SDK's server, for clients in this process: ``mcp.Client(server.lowlevel)``."""
 

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
 import msgspec
-from mcp.server import Server
-from mcp.server.lowlevel.server import NotificationOptions
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
-from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
 from hud_core.environment.session import Toolbox, unknown_tool
 from hud_core.errors import ConfigError
@@ -48,7 +45,7 @@ from hud_mcp.server.passing import (
     read_texts,
 )
 from hud_mcp.server.published import published
-from hud_mcp.server.refusals import UnknownResourceError, refusal, telling, told
+from hud_mcp.server.refusals import UnknownResourceError, refusal, told
 from hud_mcp.server.requests import (
     Used,
     address_of,
@@ -61,58 +58,22 @@ from hud_mcp.server.requests import (
     owner_of,
     whole_arguments,
 )
-from hud_mcp.server.run import ServerRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Mapping
 
-    from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
     from hud_core.environment.live import LiveSession
     from hud_core.environment.scenario import ScenarioHandle
     from hud_core.model.tools import ToolResult
     from hud_mcp.server.published import PublishedPrompt, PublishedResource
+    from hud_mcp.server.run import ServerRun
 
     Context = ServerRequestContext[ServerRun, Any]
 
 _ALWAYS_SERVED = ("ping", "server/discover")
 """Requests that do not wait for the environment's initialize functions."""
-
-
-class _WireServer(Server[ServerRun]):
-    """A server that says in the handshake, too, that its lists may change."""
-
-    @property
-    def server_info_stamp(self) -> dict[str, Any]:
-        """What each answer tells of the server, copied flat: it holds text alone. The SDK's deep copy takes 4 us."""
-        return dict(self._server_info_stamp_source)
-
-    def get_capabilities(
-        self,
-        notification_options: NotificationOptions | None = None,
-        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
-        extensions: dict[str, dict[str, Any]] | None = None,
-        *,
-        protocol_version: str | None = None,
-    ) -> types.ServerCapabilities:
-        """Say what is served."""
-        del notification_options
-        changing = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
-        return super().get_capabilities(
-            changing, experimental_capabilities, extensions, protocol_version=protocol_version
-        )
-
-
-def _where_recorded(spans: ServerMiddleware[ServerRun]) -> ServerMiddleware[ServerRun]:
-    """Make the SDK's spans only where something records them: they take a seventh of a call's time."""
-
-    async def middleware(ctx: Context, call_next: CallNext) -> HandlerResult:
-        if isinstance(get_tracer_provider(), ProxyTracerProvider):  # what there is until somebody sets another
-            return await call_next(ctx)
-        return await spans(ctx, call_next)
-
-    return middleware
 
 
 class Surface:
@@ -124,38 +85,6 @@ class Surface:
 
     def __init__(self, harness: str | None) -> None:
         self._harness = harness
-
-    def server(
-        self,
-        name: str,
-        version: str,
-        instructions: str | None,
-        lifespan: Callable[[Server[ServerRun]], AbstractAsyncContextManager[ServerRun]],
-        schema_of: Callable[[str], Mapping[str, Any] | None],
-    ) -> Server[ServerRun]:
-        """Make the SDK's server of these answers. It would list the tools at each call to find one's schema."""
-        server = _WireServer(
-            name,
-            version=version,
-            instructions=instructions,
-            lifespan=lifespan,
-            on_list_tools=self.list_tools,
-            on_call_tool=self.call_tool,
-            on_list_prompts=self.list_prompts,
-            on_get_prompt=telling(self.get_prompt),
-            on_list_resources=self.list_resources,
-            on_list_resource_templates=self.list_templates,
-            on_read_resource=telling(self.read_resource),
-            on_subscriptions_listen=self.listen,
-            on_subscribe_resource=self.subscribe,
-            on_unsubscribe_resource=self.unsubscribe,
-            on_completion=self.complete,
-            get_tool_input_schema=schema_of,
-        )
-        # The constructor's way to say so warns that it is the earlier era's.
-        server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self.set_level)
-        server.middleware[:] = [*map(_where_recorded, server.middleware), self.admit]
-        return server
 
     async def admit(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Serve a request once the environment is initialised; say in it what went wrong."""
