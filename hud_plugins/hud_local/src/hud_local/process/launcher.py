@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 END_SECONDS = 6.0
 """How long a server has to end when it is told to, before it is killed."""
 REPORT_SECONDS = 5.0
-"""How long a server has to report the end of a child, once the child has ended or was to be killed."""
+"""How long a server has to report a child that has ended or was killed, and to end once its own socket is closed."""
 
 
 class ForkServer:
