@@ -28,6 +28,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     """Seconds before the first byte."""
+    pause: float = 0.0
+    """Seconds after each event."""
     cut: int | None = None
     """After how many events the connection is lost; -1 is before the headers."""
 
@@ -264,6 +266,9 @@ class _Handler(BaseHTTPRequestHandler):
             data = event.get("raw") or json.dumps(event)
             encoded = f"event: {event['type']}\ndata: {data}\n\n".encode()
             self.wfile.write(f"{len(encoded):x}\r\n".encode() + encoded + b"\r\n")
+            if reply.pause:
+                self.wfile.flush()
+                time.sleep(reply.pause)
         if reply.cut is None:
             self.wfile.write(b"0\r\n\r\n")
         else:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import anthropic
 import anyio
 import pytest
 
 from hud_anthropic import ClaudeAgent
 from hud_core import trace
 from hud_core.environment.session import Toolbox
-from hud_core.errors import ContextOverflowError, ProviderError
+from hud_core.errors import ConfigError, ContextOverflowError, ProviderError
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import StopReason
 
@@ -35,6 +36,7 @@ async def test_failures_that_pass_are_tried_again(endpoint: Endpoint, stub: Modu
     server = endpoint(
         stub.fail(429, "slow down", "rate_limit_error", retry_after="0.01"),
         stub.fail(529, "Overloaded", "overloaded_error", retry_after_ms="5"),
+        stub.cut(stub.say("half"), -1),  # over a kept connection, so that the request is sent once more by itself
         stub.cut(stub.say("half"), -1),
         stub.say("ok"),
     )
@@ -43,7 +45,7 @@ async def test_failures_that_pass_are_tried_again(endpoint: Endpoint, stub: Modu
     async with agent_of(server) as agent:
         assert (await agent.run(PROMPT, toolbox())).text == "ok"
     trace.current_recorder.reset(token)
-    assert len(server.requests) == 4
+    assert len(server.requests) == 5
     assert recorder.usage.calls == 1
     [call] = [event for event in recorder.pending if event.type == "model_called"]
     assert call.retries == 3
@@ -136,18 +138,17 @@ async def test_nothing_of_a_cut_stream_counts(
 
 async def test_an_answer_that_breaks_off_says_so(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
     async with impatient_of(endpoint(stub.cut(stub.say("three or so"), 3))) as agent:
-        with pytest.raises(ProviderError, match=r"broke off its answer: .*Error") as raised:
+        with pytest.raises(ProviderError, match=r"cannot be read: the connection was closed in the middle") as raised:
             await agent.run(PROMPT, toolbox())
     assert raised.value.retry
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # on trio httpx2 leaves a generator to the garbage collector
 async def test_an_answer_that_cannot_be_decompressed_is_a_broken_one(
     endpoint: Endpoint, stub: ModuleType, toolbox: Tools
 ) -> None:
     odd = stub.Reply(stub.say("ok").events, headers={"content-encoding": "gzip"})
     async with impatient_of(endpoint(odd)) as agent:
-        with pytest.raises(ProviderError, match=r"broke off its answer: .*decompressing") as raised:
+        with pytest.raises(ProviderError, match=r"cannot be read: its compression is broken") as raised:
             await agent.run(PROMPT, toolbox())
     assert raised.value.retry
 
@@ -233,12 +234,56 @@ async def test_an_endpoint_that_takes_too_long(endpoint: Endpoint, stub: ModuleT
     assert raised.value.retry
 
 
+async def test_an_endpoint_that_writes_slowly_may_take_longer(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools
+) -> None:
+    slow = stub.say("late")
+    slow.pause = 0.2
+    async with impatient_of(endpoint(slow), timeout=1) as agent:
+        assert (await agent.run(PROMPT, toolbox())).text == "late"
+
+
+async def test_an_endpoint_that_falls_silent(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
+    slow = stub.say("late")
+    slow.pause = 0.6
+    async with impatient_of(endpoint(slow), timeout=0.1) as agent:
+        with pytest.raises(ProviderError, match="did not answer in time; setting 'timeout'") as raised:
+            await agent.run(PROMPT, toolbox())
+    assert raised.value.retry
+
+
 async def test_an_endpoint_that_is_not_there(toolbox: Tools) -> None:
     options = {"base_url": "http://127.0.0.1:9", "api_key": KEY, "max_retries": 0}
     async with ClaudeAgent.create(**options) as agent:
         with pytest.raises(ProviderError, match=r"cannot reach http://127.0.0.1:9: .+") as raised:
             await agent.run(PROMPT, toolbox())
     assert raised.value.retry
+
+
+async def test_a_proxy_that_is_not_spoken(toolbox: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:planted@127.0.0.1:9")
+    async with ClaudeAgent.create(base_url="http://nobody.invalid", api_key=KEY) as agent:
+        with pytest.raises(ConfigError, match=r"'socks5://127.0.0.1:9'.*'model_client'") as raised:
+            await agent.run(PROMPT, toolbox())
+    assert "planted" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", [anthropic.DefaultAsyncHttpxClient, anthropic.DefaultAioHttpClient])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the second knows no other
+async def test_what_a_client_of_one_s_own_raises_is_understood(
+    endpoint: Endpoint, stub: ModuleType, toolbox: Tools, kind: type[Any]
+) -> None:
+    for reply, options, said in (
+        (stub.cut(stub.say("three or so"), 3), {}, "broke off its answer: .*Error"),
+        (stub.Reply(delay=0.6), {"timeout": 0.1}, "did not answer in time"),
+        (stub.say("ok"), {"base_url": "http://127.0.0.1:9"}, "cannot reach http://127.0.0.1:9: .+"),
+    ):
+        how = {"base_url": endpoint(reply).url, "api_key": KEY, "http_client": kind(), **options}
+        async with anthropic.AsyncAnthropic(**how) as client:
+            agent = ClaudeAgent.create(model_client=client, max_retries=0, overload_patience=0)
+            with pytest.raises(ProviderError, match=said) as raised:
+                await agent.run(PROMPT, toolbox())
+        assert raised.value.retry
 
 
 # --- conversations that are too long ----------------------------------------------------------------------------------

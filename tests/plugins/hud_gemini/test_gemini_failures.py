@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import aiohttp
 import httpx2
 import pytest
 from google import genai
 
 from hud_core.environment.session import Toolbox
-from hud_core.errors import ProviderError
+from hud_core.errors import ConfigError, ProviderError
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_core.model.evaluation import StopReason
 from hud_gemini import GeminiAgent
@@ -138,7 +139,7 @@ async def test_errors_that_are_none_of_google_s(
 
 async def test_an_endpoint_that_is_not_there(toolbox: Tools, agent_of: Agents) -> None:
     error = await failure(agent_of("http://127.0.0.1:9"), toolbox)
-    assert str(error).startswith("no answer from http://127.0.0.1:9: ")
+    assert str(error).startswith("cannot reach http://127.0.0.1:9: ")
     assert error.retry
 
 
@@ -171,8 +172,42 @@ def cut() -> Iterator[str]:
 
 async def test_an_answer_that_is_cut_off(cut: str, toolbox: Tools, agent_of: Agents) -> None:
     error = await failure(agent_of(cut), toolbox)
-    assert str(error).startswith(f"no answer from {cut}: ")
+    assert str(error) == f"{cut} gave an answer that cannot be read: the connection was closed in the middle"
     assert error.retry
+
+
+async def test_a_proxy_that_is_not_spoken(toolbox: Tools, agent_of: Agents, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:planted@127.0.0.1:9")
+    async with agent_of("http://nobody.invalid") as agent:
+        with pytest.raises(ConfigError, match=r"'socks5://127.0.0.1:9'.*'model_client'") as raised:
+            await agent.run(PROMPT, toolbox())
+    assert "planted" not in str(raised.value)
+
+
+@pytest.fixture(params=["httpx_async_client", "aiohttp_client"])
+async def http_option(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
+    """An HTTP client of each kind that the SDK takes, as an option of its own client."""
+    is_httpx = request.param == "httpx_async_client"
+    async with httpx2.AsyncClient() if is_httpx else aiohttp.ClientSession() as http_client:
+        yield {request.param: http_client}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # aiohttp knows no other
+async def test_what_a_client_of_one_s_own_raises_is_understood(
+    cut: str, endpoint: Endpoint, stub: ModuleType, toolbox: Tools, http_option: dict[str, Any]
+) -> None:
+    slow = stub.say("late")
+    slow.delay = 30
+    for url, options, said in (
+        (cut, {}, f"no answer from {cut}: "),
+        (endpoint(slow).url, {"timeout": 100}, "did not answer in time; setting 'timeout'"),
+        ("http://127.0.0.1:9", {}, "no answer from http://127.0.0.1:9: "),
+    ):
+        how = genai.types.HttpOptions(base_url=url, **http_option, **options)
+        with genai.Client(api_key="own", vertexai=False, http_options=how) as client:
+            error = await failure(GeminiAgent.create(model_client=client, max_retries=0, overload_patience=0), toolbox)
+        assert said in str(error)
+        assert error.retry
 
 
 async def test_no_error_repeats_the_key(endpoint: Endpoint, stub: ModuleType, toolbox: Tools, agent_of: Agents) -> None:

@@ -1,4 +1,4 @@
-"""How requests travel: connections, faults, TLS and proxies, over real sockets."""
+"""How requests travel, by a pool and by a client of httpx2: connections, faults, TLS and proxies, over real sockets."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from hud_core.errors import ConfigError, ProviderError
 from hud_http import connection, pool
 from hud_http.pool import Pool
 from hud_http.route import read_url
+from hud_http.transport import http_client
 
 Run = Callable[[Threaded], Any]
+Clients = Callable[..., Any]
 HALF = OK[:-5]
 
 
@@ -38,13 +40,13 @@ def _no_proxies_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-class Client:
+class OfPool:
     """Asks an endpoint. A context manager."""
 
-    def __init__(self, url: str, timeout: float = 10) -> None:
+    def __init__(self, url: str, timeout: float = 60, *, renews: bool = False) -> None:
         origin, self._path, _ = read_url(url)
         self._headers = f"host: {origin.authority}\r\nauthorization: Bearer sk-1\r\n".encode()
-        self._pool = Pool(origin, where=url, timeout=timeout)
+        self._pool = Pool(origin, where=f"{origin.scheme}://{origin.authority}", timeout=timeout, renews=renews)
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,8 +55,31 @@ class Client:
         await self._pool.close()
 
     async def ask(self, text: str = "x") -> bytes:
-        reply = await self._pool.send("POST", f"{self._path}/ask", self._headers, text.encode())
-        return reply.body
+        return (await self._pool.send("POST", f"{self._path}/ask", self._headers, text.encode())).body
+
+
+class OfTransport:
+    """Asks it by a client of httpx2."""
+
+    def __init__(self, url: str, timeout: float = 60, *, renews: bool = False) -> None:
+        self._url = f"{url}/ask"
+        self._client = http_client(timeout=timeout, renews=renews)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def ask(self, text: str = "x") -> bytes:
+        headers = {"authorization": "Bearer sk-1"}
+        return (await self._client.post(self._url, content=text, headers=headers)).content
+
+
+@pytest.fixture(params=[OfPool, OfTransport])
+def client_of(request: pytest.FixtureRequest) -> Callable[..., OfPool | OfTransport]:
+    """Make who asks an endpoint."""
+    return request.param
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -66,9 +91,9 @@ async def until(condition: Callable[[], bool]) -> None:
 # --- connections ------------------------------------------------------------------------------------------------------
 
 
-async def test_calls_at_once_have_a_connection_each_and_later_ones_share_them(run: Run) -> None:
+async def test_calls_at_once_have_a_connection_each_and_later_ones_share_them(run: Run, client_of: Clients) -> None:
     peer = run(Peer(Play(together=100)))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         for _ in range(2):
             async with anyio.create_task_group() as tasks:
                 for _ in range(100):
@@ -77,19 +102,19 @@ async def test_calls_at_once_have_a_connection_each_and_later_ones_share_them(ru
     await until(lambda: not peer.open)
 
 
-async def test_a_connection_that_was_closed_while_it_was_kept_is_replaced(run: Run) -> None:
+async def test_a_connection_that_was_closed_while_it_was_kept_is_replaced(run: Run, client_of: Clients) -> None:
     peer = run(Peer(Play(close=True)))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         for _ in range(3):
             assert await client.ask() == BODY
             await until(lambda: not peer.open)
     assert peer.connections == [0, 1, 2]
 
 
-async def test_a_connection_that_is_closed_when_it_is_used_again_is_replaced_once(run: Run) -> None:
+async def test_a_connection_that_is_closed_when_it_is_used_again_is_replaced_once(run: Run, client_of: Clients) -> None:
     gone = Play(pieces=(), close=True)
     peer = run(Peer(Play(), gone, Play(), gone))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         assert [await client.ask(), await client.ask()] == [BODY, BODY]
         assert peer.connections == [0, 0, 1]
         with pytest.raises(ProviderError, match="closed the connection instead of an answer") as raised:
@@ -106,9 +131,9 @@ async def test_a_connection_that_is_closed_when_it_is_used_again_is_replaced_onc
     ],
     ids=["closed", "reset"],
 )
-async def test_what_was_partly_answered_is_not_sent_again(run: Run, play: Play, said: str) -> None:
+async def test_what_was_partly_answered_is_not_sent_again(run: Run, play: Play, said: str, client_of: Clients) -> None:
     peer = run(Peer(Play(), play))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         await client.ask()
         with pytest.raises(ProviderError, match=said) as raised:
             await client.ask()
@@ -116,18 +141,18 @@ async def test_what_was_partly_answered_is_not_sent_again(run: Run, play: Play, 
     assert len(peer.heard) == 2
 
 
-async def test_a_server_that_speaks_unasked_gets_no_further_request(run: Run) -> None:
+async def test_a_server_that_speaks_unasked_gets_no_further_request(run: Run, client_of: Clients) -> None:
     peer = run(Peer(Play((OK, OK), pause=0.02), Play()))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         await client.ask()
         await anyio.sleep(0.1)
         assert await client.ask() == BODY
     assert peer.connections == [0, 1]
 
 
-async def test_a_call_that_is_cancelled_closes_its_connection(run: Run) -> None:
+async def test_a_call_that_is_cancelled_closes_its_connection(run: Run, client_of: Clients) -> None:
     peer = run(Peer(Play((HALF, OK[-5:]), pause=0.1), Play()))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.ask)
             await until(lambda: bool(peer.heard))
@@ -138,9 +163,11 @@ async def test_a_call_that_is_cancelled_closes_its_connection(run: Run) -> None:
     assert peer.connections == [0, 1]
 
 
-async def test_connections_that_nobody_uses_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_that_nobody_uses_are_closed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, client_of: Clients
+) -> None:
     peer = run(Peer(*[Play(together=10)] * 10, Play()))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         async with anyio.create_task_group() as tasks:
             for _ in range(10):
                 tasks.start_soon(client.ask)
@@ -150,14 +177,14 @@ async def test_connections_that_nobody_uses_are_closed(run: Run, monkeypatch: py
         await until(lambda: len(peer.open) == 1)
 
 
-async def test_names_and_addresses(run: Run) -> None:
+async def test_names_and_addresses(run: Run, client_of: Clients) -> None:
     hosts = ["127.0.0.1", "::1"] if socket.has_ipv6 and Path("/proc/net/if_inet6").read_text() else ["127.0.0.1"]
     for peer in [run(Peer(host=host)) for host in hosts]:
-        async with Client(peer.url()) as client:
+        async with client_of(peer.url()) as client:
             assert await client.ask() == BODY
         assert peer.heard[-1].headers["host"] == peer.url().split("/")[2]
     peer = run(Peer())
-    async with Client(peer.url("localhost")) as client:
+    async with client_of(peer.url("localhost")) as client:
         assert await client.ask() == BODY
     assert peer.heard[-1].headers["host"] == f"localhost:{peer.port}"
 
@@ -180,9 +207,9 @@ def chunked(body: bytes) -> bytes:
     ],
     ids=["interim", "bytes", "to the end", "chunked", "gzip"],
 )
-async def test_replies_of_every_form(run: Run, play: Play) -> None:
+async def test_replies_of_every_form(run: Run, play: Play, client_of: Clients) -> None:
     peer = run(Peer(play))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         assert [await client.ask(), await client.ask()] == [BODY, BODY]
     assert peer.connections == ([0, 1] if play.close else [0, 0])
 
@@ -201,8 +228,8 @@ BROTLI = b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 1\r\n\r\nx
     ],
     ids=["half", "no HTTP", "encoding", "head", "nothing"],
 )
-async def test_what_is_no_reply(run: Run, play: Play, said: str, retry: bool) -> None:
-    async with Client(run(Peer(play)).url()) as client:
+async def test_what_is_no_reply(run: Run, play: Play, said: str, retry: bool, client_of: Clients) -> None:
+    async with client_of(run(Peer(play)).url()) as client:
         with pytest.raises(ProviderError, match=said) as raised:
             await client.ask()
     assert raised.value.retry == retry
@@ -212,36 +239,36 @@ SLOW = {"silence": [b""] * 30, "half": [HALF, *[b""] * 30], "drops": [OK[place :
 
 
 @pytest.mark.parametrize("how", SLOW)
-async def test_a_reply_has_so_long_in_all(run: Run, how: str) -> None:
+async def test_a_reply_has_so_long_in_all(run: Run, how: str, client_of: Clients) -> None:
     peer = run(Peer(Play(SLOW[how], pause=0.02)))
-    async with Client(peer.url(), timeout=0.3) as client:
+    async with client_of(peer.url(), timeout=0.3) as client:
         with pytest.raises(ProviderError, match="did not answer in time; setting 'timeout'") as raised:
             await client.ask()
         assert raised.value.retry
         await until(lambda: not peer.open)
 
 
-async def test_who_refuses_a_long_request_is_heard(run: Run) -> None:
+async def test_who_refuses_a_long_request_is_heard(run: Run, client_of: Clients) -> None:
     refusal = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\n" + chunked(b"too long")
     peer = run(Peer(Play((refusal, b""), pause=0.1, at_once=True, close=True)))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         assert await client.ask("long " * 2_000_000) == b"too long"
     assert len(peer.heard) == 1
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_a_port_that_nobody_listens_on(host: str) -> None:
+async def test_a_port_that_nobody_listens_on(host: str, client_of: Clients) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    async with Client(f"http://{host}:{port}/v1") as client:
-        with pytest.raises(ProviderError, match=rf"cannot reach http://{host}:{port}/v1: \[Errno 111\]") as raised:
+    async with client_of(f"http://{host}:{port}/v1") as client:
+        with pytest.raises(ProviderError, match=rf"cannot reach http://{host}:{port}: \[Errno 111\]") as raised:
             await client.ask()
     assert raised.value.retry
 
 
-async def test_a_name_that_does_not_exist() -> None:
-    async with Client("http://nobody.invalid/v1") as client:
-        with pytest.raises(ProviderError, match=r"cannot reach http://nobody.invalid/v1: \[Errno"):
+async def test_a_name_that_does_not_exist(client_of: Clients) -> None:
+    async with client_of("http://nobody.invalid/v1") as client:
+        with pytest.raises(ProviderError, match=r"cannot reach http://nobody.invalid: \[Errno"):
             await client.ask()
 
 
@@ -267,7 +294,9 @@ def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("trusted")
-async def test_tls_with_a_private_authority(run: Run, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_with_a_private_authority(
+    run: Run, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, client_of: Clients
+) -> None:
     made: list[ssl.SSLContext] = []
 
     def trust() -> ssl.SSLContext:
@@ -277,7 +306,7 @@ async def test_tls_with_a_private_authority(run: Run, tls: ssl.SSLContext, monke
     monkeypatch.setattr(pool, "trust", trust)
     long = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY) + 500_000, BODY + b" " * 500_000)
     peer = run(Peer(Play((long,), together=5), tls=tls))
-    async with Client(peer.url("localhost")) as client:
+    async with client_of(peer.url("localhost")) as client:
         for _ in range(2):
             async with anyio.create_task_group() as tasks:
                 for _ in range(5):
@@ -288,17 +317,19 @@ async def test_tls_with_a_private_authority(run: Run, tls: ssl.SSLContext, monke
 
 
 @pytest.mark.usefixtures("trusted")
-async def test_a_kept_tls_connection_that_was_closed_is_replaced(run: Run, tls: ssl.SSLContext) -> None:
+async def test_a_kept_tls_connection_that_was_closed_is_replaced(
+    run: Run, tls: ssl.SSLContext, client_of: Clients
+) -> None:
     peer = run(Peer(Play(close=True), tls=tls))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         await client.ask()
         await until(lambda: not peer.open)
         assert await client.ask() == BODY
 
 
-async def test_a_certificate_that_nobody_trusts(run: Run, tls: ssl.SSLContext) -> None:
+async def test_a_certificate_that_nobody_trusts(run: Run, tls: ssl.SSLContext, client_of: Clients) -> None:
     peer = run(Peer(tls=tls))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         with pytest.raises(ProviderError, match=r"cannot reach https://.*certificate.*SSL_CERT_FILE") as raised:
             await client.ask()
     assert not raised.value.retry
@@ -306,20 +337,22 @@ async def test_a_certificate_that_nobody_trusts(run: Run, tls: ssl.SSLContext) -
 
 
 @pytest.mark.usefixtures("trusted")
-async def test_a_certificate_of_somebody_else(run: Run, authority: trustme.CA) -> None:
+async def test_a_certificate_of_somebody_else(run: Run, authority: trustme.CA, client_of: Clients) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("else.example").configure_cert(context)
     peer = run(Peer(tls=context))
-    async with Client(peer.url("localhost")) as client:
+    async with client_of(peer.url("localhost")) as client:
         with pytest.raises(ProviderError, match=r"cannot reach https://.*not valid for 'localhost'"):
             await client.ask()
     assert not peer.heard
 
 
-async def test_a_server_that_does_not_shake_hands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_does_not_shake_hands(
+    run: Run, monkeypatch: pytest.MonkeyPatch, client_of: Clients
+) -> None:
     monkeypatch.setattr(pool, "CONNECTING", 0.3)
     peer = run(Peer())
-    async with Client(f"https://127.0.0.1:{peer.port}/v1") as client:
+    async with client_of(f"https://127.0.0.1:{peer.port}/v1") as client:
         with anyio.fail_after(10):
             with pytest.raises(ProviderError, match=r"cannot reach https://.*: no connection within 0.3 seconds"):
                 await client.ask()
@@ -329,10 +362,10 @@ async def test_a_server_that_does_not_shake_hands(run: Run, monkeypatch: pytest.
 # --- proxies ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_proxy_reads_plain_requests(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_reads_plain_requests(run: Run, monkeypatch: pytest.MonkeyPatch, client_of: Clients) -> None:
     peer, proxy = run(Peer()), run(ForwardProxy("me:p@ss"))
     monkeypatch.setenv("HTTP_PROXY", f"http://me:p%40ss@127.0.0.1:{proxy.port}")
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         assert await client.ask() == BODY
     [told] = proxy.heard
     assert told.line == f"POST {peer.url()}/ask HTTP/1.1"
@@ -341,10 +374,12 @@ async def test_a_proxy_reads_plain_requests(run: Run, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("trusted")
-async def test_a_proxy_opens_tunnels(run: Run, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_opens_tunnels(
+    run: Run, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, client_of: Clients
+) -> None:
     peer, proxy = run(Peer(tls=tls)), run(ForwardProxy("me:secret"))
     monkeypatch.setenv("ALL_PROXY", f"me:secret@127.0.0.1:{proxy.port}")
-    async with Client(peer.url("localhost")) as client:
+    async with client_of(peer.url("localhost")) as client:
         assert [await client.ask(), await client.ask()] == [BODY, BODY]
     [told] = proxy.heard
     assert told.line == f"CONNECT localhost:{peer.port} HTTP/1.1"
@@ -353,11 +388,13 @@ async def test_a_proxy_opens_tunnels(run: Run, tls: ssl.SSLContext, monkeypatch:
 
 
 @pytest.mark.parametrize("no_proxy", ["*", "127.0.0.1", "a.example, 127.0.0.0/8", "127.0.0.1:{port}"])
-async def test_what_needs_no_proxy(run: Run, monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
+async def test_what_needs_no_proxy(
+    run: Run, monkeypatch: pytest.MonkeyPatch, no_proxy: str, client_of: Clients
+) -> None:
     peer = run(Peer())
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", no_proxy.format(port=peer.port))
-    async with Client(peer.url()) as client:
+    async with client_of(peer.url()) as client:
         assert await client.ask() == BODY
 
 
@@ -369,29 +406,27 @@ async def test_what_needs_no_proxy(run: Run, monkeypatch: pytest.MonkeyPatch, no
     ],
 )
 async def test_a_proxy_that_opens_none(
-    run: Run, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], said: str, retry: bool
+    run: Run, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], said: str, retry: bool, client_of: Clients
 ) -> None:
     proxy = run(ForwardProxy(**how))
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:planted@127.0.0.1:{proxy.port}")
-    async with Client("https://localhost/v1") as client:
+    async with client_of("https://localhost/v1") as client:
         with pytest.raises(ProviderError, match=said) as raised:
             await client.ask()
     assert raised.value.retry == retry
     assert "planted" not in str(raised.value)
 
 
-async def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch, client_of: Clients) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://me:planted@127.0.0.1:9")
-    async with Client("https://localhost/v1") as client:
-        with pytest.raises(
-            ProviderError, match=r"cannot reach https://localhost/v1 through the proxy http://127.0.0.1:9"
-        ):
+    async with client_of("https://localhost/v1") as client:
+        with pytest.raises(ProviderError, match=r"cannot reach https://localhost through the proxy http://127.0.0.1:9"):
             await client.ask()
 
 
-async def test_a_proxy_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_of_another_kind(monkeypatch: pytest.MonkeyPatch, client_of: Clients) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://me:planted@127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"'socks5://127.0.0.1:9'.*'model_client'") as raised:
-        async with Client("https://localhost/v1") as client:
+        async with client_of("https://localhost/v1") as client:
             await client.ask()
     assert "planted" not in str(raised.value)

@@ -7,8 +7,7 @@ then taken apart: nobody looks at half a message, and generators and a class for
 rest. Bodies are encoded here, because the SDK walks through those that it encodes itself, with all of the conversation
 in them. Only the clients of Bedrock and Vertex must be handed plain data, which they turn into something else.
 
-On asyncio the HTTP client is the SDK's aiohttp one, whose pool costs the same at any number of connections. aiohttp
-knows only asyncio, so on trio it is the SDK's default client.
+The SDK's HTTP client sends over hud_http's connections, which cost the same for one and for a thousand.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
-import sniffio
 
 from hud_anthropic.stream import Reader, read_error, read_events
 from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url, retry_after, without_secrets
-from hud_core.errors import ContextOverflowError, ProviderError
+from hud_core.errors import ContextOverflowError, HudError, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
 
     from hud_anthropic.config import ClaudeConfig
 
+TIMEOUT = 600.0
+"""Seconds of silence, where no setting says otherwise: as the SDK has it."""
 TRANSIENT = (408, 409, 429)
 """Statuses below 500 that another try may change."""
 OVERLOADED = (429, 503, 529)
@@ -86,6 +86,9 @@ class Endpoint:
             response = await self._post(client, body, ",".join(dict.fromkeys(betas)))
             reader = await _read(response, client)
         except anthropic.APIError as error:
+            if isinstance(own := error.__cause__, HudError):  # hud_http's, which says all
+                own.args = (self._safe(str(own)),)
+                raise own from own.__cause__
             raise self._meaning(error) from error
         if reader.error is not None:
             raise self._broken_off(*reader.error)
@@ -176,12 +179,13 @@ def _make(config: ClaudeConfig) -> AsyncAnthropic:
     """Make a client. No method: what refers to its endpoint would keep the connections of a forgotten agent open."""
     import anthropic
 
-    is_asyncio = sniffio.current_async_library() == "asyncio"
+    from hud_http.transport import http_client
+
     return anthropic.AsyncAnthropic(
         base_url=config.base_url,
         api_key=config.api_key or "none",
         timeout=anthropic.not_given if config.timeout is None else config.timeout,
-        http_client=anthropic.DefaultAioHttpClient() if is_asyncio else anthropic.DefaultAsyncHttpxClient(),
+        http_client=http_client(timeout=TIMEOUT if config.timeout is None else config.timeout, renews=True),
     )
 
 

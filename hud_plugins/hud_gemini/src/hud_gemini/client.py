@@ -4,13 +4,14 @@ A request goes out as the ``extra_body`` of the SDK's ``generate_content``, and 
 are JSON both ways, made and read here. The SDK's own types would be built, copied and converted back for every turn of
 every request: 8 ms of CPU a call in a conversation of twenty turns, where this takes 0.9 (tests/benchmarks).
 
-The HTTP client is given to the SDK, whose own ones look for asyncio's event loop. On asyncio it is aiohttp's, whose
-costs stay the same at any number of connections, on trio httpx2's.
+The HTTP client is given to the SDK, whose own ones look for asyncio's event loop. It sends over hud_http's connections,
+which cost the same for one and for a thousand.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,8 @@ from hud_core.agents.endpoint import ClientPerLoop, public_url, retry_after, wit
 from hud_core.errors import ConfigError, ContextOverflowError, ProviderError
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
     from google.genai.errors import APIError
     from google.genai.types import HttpOptionsDict
-    from httpx2 import AsyncClient
 
     from hud_gemini.config import GeminiConfig
 
@@ -48,12 +47,16 @@ class Connected:
     """A client of the SDK, with the HTTP client that was given to it."""
 
     def __init__(self, config: GeminiConfig, key: str) -> None:
+        import httpx2
         from google.genai import Client
         from google.genai.types import HttpOptions
 
-        self._http = _http_client()
+        from hud_http.transport import http_client
+
+        self._http = http_client(timeout=TIMEOUT if config.timeout is None else config.timeout)
+        unused = httpx2.Client(transport=httpx2.BaseTransport())  # the SDK's would read certificates and proxies
         options: dict[str, Any] = {"timeout": int(TIMEOUT * 1000), **_options(config)}
-        options["httpx_async_client" if hasattr(self._http, "aclose") else "aiohttp_client"] = self._http
+        options |= {"httpx_async_client": self._http, "httpx_client": unused}
         if config.base_url:
             options["base_url"] = config.base_url
         self.client = Client(
@@ -67,20 +70,21 @@ class Connected:
     async def close(self) -> None:
         """Close the connections."""
         self.client.close()
-        await (self._http.aclose() if hasattr(self._http, "aclose") else self._http.close())
+        await self._http.aclose()
 
     def is_closed(self) -> bool:
         """Whether that was done."""
-        return bool(getattr(self._http, "closed", None) or getattr(self._http, "is_closed", None))
+        return self._http.is_closed
 
 
 class Endpoint:
     """The Gemini API at one address. Its connections are kept for as long as the event loop, or until `aclose`."""
 
     def __init__(self, config: GeminiConfig) -> None:
-        from google import genai  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
+        from hud_gemini.request import request_of  # takes a second: now, rather than in the middle of the first rollout
 
         self._config = config
+        self._request = request_of(_options(config) if config.model_client else {})  # our own client has them
         own = getattr(config.model_client, "_api_client", None)  # the SDK has no public name for a client's key
         self._key = getattr(own, "api_key", None) or config.key or "none"
         self._where = public_url(config.base_url) or ("Vertex AI" if config.is_on_vertex else "the Gemini API")
@@ -93,26 +97,23 @@ class Endpoint:
             ProviderError: The endpoint failed.
             ContextOverflowError: The conversation does not fit into the model's context.
         """
-        import aiohttp
-        import httpx2
         from google.auth.exceptions import GoogleAuthError
         from google.genai.errors import APIError
         from google.genai.types import Content
 
-        from hud_gemini.request import request_of
-
-        given = self._config.model_client
-        client = given or (await self._clients.get()).client
-        options: HttpOptionsDict = _options(self._config) if given else {}  # our own has them since it was made
+        client = self._config.model_client or (await self._clients.get()).client
         try:  # some contents must be given; those of the body take their place
             answer = await client.aio.models.generate_content(
-                model=self._config.model or "", contents=Content(), config=request_of(body, options)
+                model=self._config.model or "", contents=Content(), config=self._request.with_body(body)
             )
         except APIError as error:
             raise self._refused(error) from error
         except GoogleAuthError as error:
             raise ProviderError(f"no access to Vertex AI: {error}", retry=False) from error
-        except (aiohttp.ClientError, httpx2.HTTPError, OSError, ValueError) as error:
+        except ProviderError as error:  # hud_http's, which says all
+            error.args = (self._safe(str(error)),)
+            raise
+        except _unanswered() as error:
             raise self._broken(error) from error
         except RuntimeError as error:
             if sniffio.current_async_library() == "asyncio":
@@ -170,17 +171,12 @@ def _options(config: GeminiConfig) -> HttpOptionsDict:
     return options
 
 
-def _http_client() -> ClientSession | AsyncClient:
-    from urllib.request import getproxies
-
-    import aiohttp
+def _unanswered() -> tuple[type[Exception], ...]:
+    """Give what is raised where there is no answer, by the HTTP client of a client that was given, too."""
     import httpx2
 
-    if sniffio.current_async_library() == "asyncio":
-        has_proxy = bool(getproxies())  # where there may be one, aiohttp looks for it with each request, in a thread
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=has_proxy)
-    unlimited = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    return httpx2.AsyncClient(limits=unlimited, follow_redirects=True)
+    aiohttp = sys.modules.get("aiohttp")  # the SDK imports and uses it where it is installed
+    return httpx2.HTTPError, OSError, ValueError, *([aiohttp.ClientError] if aiohttp else [])
 
 
 # --- what Google says beside the message ------------------------------------------------------------------------------

@@ -29,16 +29,20 @@ class Request(types.GenerateContentConfig):
         """Copy the settings, but not what is in them."""
         return super().model_copy(update=update)
 
+    def with_body(self, body: dict[str, Any]) -> Self:
+        """Give a request like this one that sends a body; to make one anew takes ten times as long."""
+        options = (self.http_options or types.HttpOptions()).model_copy(update={"extra_body": body})
+        return super().model_copy(update={"http_options": options})
 
-def request_of(body: dict[str, Any], options: Mapping[str, Any]) -> Request:
-    """Make a request.
+
+def request_of(options: Mapping[str, Any]) -> Request:
+    """Make a request that sends nothing yet.
 
     Args:
-        body: What is sent.
         options: How it is sent: fields of `HttpOptions`.
     """
     return Request.model_construct(
-        http_options=types.HttpOptions(extra_body=body, **options),
+        http_options=types.HttpOptions(**options),
         should_return_http_response=True,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )

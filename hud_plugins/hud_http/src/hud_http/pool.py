@@ -41,16 +41,18 @@ class Pool:
         origin: Where requests go.
         where: How messages call it.
         timeout: Seconds for each request, from its first byte to the reply's last.
+        renews: Whether every piece of a reply gives it as long again, so that only silence ends it.
 
     Raises:
         ConfigError: The environment names a proxy of a kind that is not spoken here.
     """
 
-    def __init__(self, origin: Origin, *, where: str, timeout: float) -> None:
+    def __init__(self, origin: Origin, *, where: str, timeout: float, renews: bool = False) -> None:
         self._origin = origin
         self._proxy = proxy_for(origin)
         self._where = where
         self._timeout = timeout
+        self._renews = renews
         self._idle: deque[Connection] = deque()
         self._trust: ssl.SSLContext | None = None
         self._is_closed = False
@@ -70,10 +72,10 @@ class Pool:
             ProviderError: There is no reply, or not a whole one.
         """
         message = self._message(method, target, headers, body)
-        with anyio.move_on_after(self._timeout):
+        with anyio.move_on_after(self._timeout) as limit:
             await checkpoint_if_cancelled()
             try:
-                return await self._send(message)
+                return await self._send(message, limit)
             except DroppedError as error:
                 raise ProviderError(f"{self._where} closed the connection instead of an answer") from error
             except BadReplyError as error:
@@ -104,16 +106,16 @@ class Pool:
         line = f"{method} {target} HTTP/1.1\r\n".encode("latin-1")
         return b"%b%b%b\r\n%b" % (line, headers, more.encode("latin-1"), body or b"")
 
-    async def _send(self, message: bytes) -> Reply:
+    async def _send(self, message: bytes, limit: anyio.CancelScope) -> Reply:
         connection = self._take()
         if connection is not None:
             try:
-                return await self._exchange(connection, message)
+                return await self._exchange(connection, message, limit)
             except DroppedError:
                 pass  # as it was kept it may have been closed at any moment: the request never got there
-        return await self._exchange(await self._connect(), message)
+        return await self._exchange(await self._connect(), message, limit)
 
-    async def _exchange(self, connection: Connection, message: bytes) -> Reply:
+    async def _exchange(self, connection: Connection, message: bytes, limit: anyio.CancelScope) -> Reply:
         reader, is_sent = ReplyReader(), False
         try:
             try:
@@ -123,6 +125,8 @@ class Pool:
                 pass  # who refuses a request may answer, and close, before it was sent to the end
             while not reader.is_done:
                 reader.feed_or_end(await connection.receive())
+                if self._renews:
+                    limit.deadline = anyio.current_time() + self._timeout
             return reader.reply()
         except OSError as error:
             if not reader.has_begun:

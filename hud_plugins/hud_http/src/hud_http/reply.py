@@ -18,8 +18,8 @@ ENCODINGS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
 """Content encodings that are undone, and what zlib calls their format. None of them is asked for."""
 READ = frozenset(
     (
-        b"content-length", b"transfer-encoding", b"content-encoding", b"location", b"x-request-id", b"retry-after",
-        b"retry-after-ms",
+        b"content-length", b"transfer-encoding", b"content-encoding", b"content-type", b"location", b"request-id",
+        b"x-request-id", b"retry-after", b"retry-after-ms",
     )
 )  # fmt: skip
 """The headers that somebody reads; there are dozens of others."""
