@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from http_peer import BODY, OK, Peer, Play, Threaded
 
-from hud_core.errors import ProviderError
+from hud_core.errors import ConfigError, ProviderError
 from hud_http.transport import http_client
 
 Run = Callable[[Threaded], Any]
@@ -65,6 +65,27 @@ async def test_requests_arrive_as_they_were_written(run: Run) -> None:
     assert peer.heard[0].headers["host"] == f"127.0.0.1:{peer.port}"
 
 
+@pytest.mark.parametrize("value", ["planted\n", "planted\r\nx-b: 1", "a\rplanted"])
+async def test_a_header_is_one_line(run: Run, value: str) -> None:
+    peer = run(Peer())
+    async with http_client(timeout=60) as client:
+        with pytest.raises(ConfigError, match="header 'X-A' must be one line of text") as raised:
+            await client.post(peer.url(), content="x", headers={"x-c": "1", "X-A": value})
+    assert "planted" not in str(raised.value)
+    assert not peer.heard
+
+
+async def test_what_it_adds_to_headers(run: Run) -> None:
+    peer = run(Peer())
+    async with http_client(timeout=60) as client:
+        await client.post(peer.url(), content=b"x", headers={"Host": "else.example", "accept-encoding": "br"})
+        await client.post(peer.url(), content=b"x")
+    assert [request.headers for request in peer.heard] == [
+        {"host": host, "accept-encoding": "identity", "content-length": "1"}
+        for host in ("else.example", f"127.0.0.1:{peer.port}")
+    ]
+
+
 async def test_a_response_is_whole_however_it_is_read(run: Run) -> None:
     said = '{"text": "é"}'
     packed = gzip.compress(said.encode())
@@ -87,7 +108,7 @@ async def test_an_answer_that_goes_on_may_last_longer_than_the_timeout(run: Run)
 
 @pytest.mark.parametrize("begun", [b"", OK[:-5]], ids=["silence", "half"])
 async def test_silence_is_not_waited_for(run: Run, begun: bytes) -> None:
-    peer = run(Peer(Play([begun, *[b""] * 200], pause=0.1)))
+    peer = run(Peer(begun))
     async with http_client(timeout=0.3, renews=True) as client:
         with anyio.fail_after(10), pytest.raises(ProviderError, match="did not answer in time; setting 'timeout'"):
             await client.post(peer.url())
