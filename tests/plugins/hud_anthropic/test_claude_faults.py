@@ -336,7 +336,7 @@ async def test_no_error_repeats_a_secret(endpoint: Endpoint, stub: ModuleType, t
 async def test_a_key_that_cannot_be_sent_is_not_shown(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
     server = endpoint(stub.say("ok"))
     async with impatient_of(server, api_key=f"{KEY}\n") as agent:
-        with pytest.raises(ConfigError, match="header '.*' must be one line of text") as raised:
+        with pytest.raises(ConfigError, match=r"header '.*' must be one line of text") as raised:
             await agent.run(PROMPT, toolbox())
     assert "planted" not in str(raised.value)
     assert not server.requests

@@ -163,6 +163,7 @@ async def test_clients_of_clouds_are_handed_what_they_turn_into_requests(stub: M
         ({"model": ""}, "claude needs a model"),
         ({"base_url": "localhost:8000"}, "'base_url' must begin with http"),
         ({"base_url": "http://me:pass@x"}, "must hold no user and password"),
+        ({"base_url": "http://x:abc?key=sk-2"}, "'http://x:abc' is no address"),
         ({"temprature": 1}, r"unknown setting 'temprature'; did you mean 'temperature'\?"),
         ({"max_tokens": "9"}, "'max_tokens' must be int, got str"),
         ({"max_tokens": 0}, "'max_tokens' must be at least 1, got 0"),

@@ -206,6 +206,7 @@ def test_a_client_that_knows_only_asyncio_says_so_on_trio(endpoint: Endpoint, st
         ({**KEY, "extra_body": {"contents": []}}, "must not hold contents"),
         ({**KEY, "base_url": "localhost"}, "must begin with http"),
         ({**KEY, "base_url": "http://me:sk-1@x"}, "must hold no user and password"),
+        ({**KEY, "base_url": "http://x:abc?key=sk-1"}, "'http://x:abc' is no address"),
         ({**KEY, "project": "p"}, "give vertexai=True"),
         ({"api_key": 5}, "'api_key' must be str, got int"),
     ],

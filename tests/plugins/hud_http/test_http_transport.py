@@ -120,7 +120,7 @@ async def test_redirects_are_followed_without_what_is_secret(run: Run) -> None:
     here = run(Peer(reply(307, location=f"{there.url('localhost')}/moved")))
     async with http_client(timeout=60) as client:
         for _ in range(2):
-            response = await client.post(here.url(), content="x", headers={"authorization": "Bearer sk-1"})
+            response = await client.post(here.url(), content=b"x", headers={"authorization": "Bearer sk-1"})
             assert response.content == BODY
         assert (here.connections, there.connections) == ([0, 0], [0, 0])
     await until(lambda: not here.open and not there.open)

@@ -20,6 +20,7 @@ import msgspec
 from hud_anthropic.stream import Reader, read_error, read_events
 from hud_core.agents.endpoint import ClientPerLoop, innermost, public_url, retry_after, without_secrets
 from hud_core.errors import ContextOverflowError, HudError, ProviderError
+from hud_http.route import read_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,11 +64,17 @@ class Reply(NamedTuple):
 
 
 class Endpoint:
-    """The endpoint of an agent. Its connections are kept for as long as the event loop, or until `aclose`."""
+    """The endpoint of an agent. Its connections are kept for as long as the event loop, or until `aclose`.
+
+    Raises:
+        ConfigError: Its address is none.
+    """
 
     def __init__(self, config: ClaudeConfig) -> None:
         import anthropic  # noqa: F401  takes a second: now, rather than in the middle of the first rollout
 
+        if config.base_url:
+            read_url(config.base_url)
         self._config = config
         self._clients = ClientPerLoop(partial(_make, config))
 

@@ -19,6 +19,7 @@ import sniffio
 
 from hud_core.agents.endpoint import ClientPerLoop, public_url, retry_after, without_secrets
 from hud_core.errors import ConfigError, ContextOverflowError, ProviderError
+from hud_http.route import read_url
 
 if TYPE_CHECKING:
     from google.genai.errors import APIError
@@ -78,11 +79,17 @@ class Connected:
 
 
 class Endpoint:
-    """The Gemini API at one address. Its connections are kept for as long as the event loop, or until `aclose`."""
+    """The Gemini API at one address. Its connections are kept for as long as the event loop, or until `aclose`.
+
+    Raises:
+        ConfigError: The address is none.
+    """
 
     def __init__(self, config: GeminiConfig) -> None:
         from hud_gemini.request import request_of  # takes a second: now, rather than in the middle of the first rollout
 
+        if config.base_url:
+            read_url(config.base_url)
         self._config = config
         self._request = request_of(_options(config) if config.model_client else {})  # our own client has them
         own = getattr(config.model_client, "_api_client", None)  # the SDK has no public name for a client's key
