@@ -112,7 +112,7 @@ async def test_calls_of_one_turn_run_at_once_and_are_told_in_their_order(
         return "2"
 
     server = endpoint(stub.call(("first", {}), ("second", {})), stub.say("ok"))
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with agent_of(server) as agent:
             await agent.run(ask("x"), toolbox(first, second))
     told = server.bodies[1]["messages"][-1]["content"]

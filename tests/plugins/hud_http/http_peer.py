@@ -60,7 +60,7 @@ class Threaded:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,6 +114,8 @@ class Peer(Threaded):
 
     def __init__(self, *plays: Play | bytes, **how: Any) -> None:
         super().__init__(**how)
+        self.played = 0
+        """How many requests have had all pieces."""
         made = [play if isinstance(play, Play) else Play((play,)) for play in plays] or [Play()]
         self._plays = itertools.chain(made, itertools.repeat(made[-1]))
 
@@ -129,6 +131,7 @@ class Peer(Threaded):
                 await asyncio.sleep(play.pause)
                 writer.write(piece)
                 await writer.drain()
+            self.played += 1
             if play.reset:
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return writer.transport.abort()

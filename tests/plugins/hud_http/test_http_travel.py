@@ -83,7 +83,7 @@ def client_of(request: pytest.FixtureRequest) -> Callable[..., OfPool | OfTransp
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not condition():
             await anyio.sleep(0.01)
 
@@ -145,18 +145,17 @@ async def test_a_server_that_speaks_unasked_gets_no_further_request(run: Run, cl
     peer = run(Peer(Play((OK, OK), pause=0.02), Play()))
     async with client_of(peer.url()) as client:
         await client.ask()
-        await anyio.sleep(0.1)
+        await until(lambda: peer.played == 1)
         assert await client.ask() == BODY
     assert peer.connections == [0, 1]
 
 
 async def test_a_call_that_is_cancelled_closes_its_connection(run: Run, client_of: Clients) -> None:
-    peer = run(Peer(Play((HALF, OK[-5:]), pause=0.1), Play()))
+    peer = run(Peer(Play((HALF,)), Play()))
     async with client_of(peer.url()) as client:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.ask)
-            await until(lambda: bool(peer.heard))
-            await anyio.sleep(0.12)  # in the middle of the reply
+            await until(lambda: peer.played == 1)  # in the middle of the reply
             tasks.cancel_scope.cancel()
         assert await client.ask() == BODY
         await until(lambda: peer.open == {1})
@@ -353,7 +352,7 @@ async def test_a_server_that_does_not_shake_hands(
     monkeypatch.setattr(pool, "CONNECTING", 0.3)
     peer = run(Peer())
     async with client_of(f"https://127.0.0.1:{peer.port}/v1") as client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             with pytest.raises(ProviderError, match=r"cannot reach https://.*: no connection within 0.3 seconds"):
                 await client.ask()
         await until(lambda: not peer.open)
