@@ -86,12 +86,15 @@ class Endpoint:
     """
 
     def __init__(self, config: GeminiConfig) -> None:
-        from hud_gemini.request import request_of  # takes a second: now, rather than in the middle of the first rollout
+        from google.genai.types import Content  # takes a second: now, rather than in the middle of the first rollout
+
+        from hud_gemini.request import request_of
 
         if config.base_url:
             read_url(config.base_url)
         self._config = config
         self._request = request_of(_options(config) if config.model_client else {})  # our own client has them
+        self._contents = Content()  # some must be given; those of the body take their place
         own = getattr(config.model_client, "_api_client", None)  # the SDK has no public name for a client's key
         self._key = getattr(own, "api_key", None) or config.key or "none"
         self._where = public_url(config.base_url) or ("Vertex AI" if config.is_on_vertex else "the Gemini API")
@@ -106,12 +109,11 @@ class Endpoint:
         """
         from google.auth.exceptions import GoogleAuthError
         from google.genai.errors import APIError
-        from google.genai.types import Content
 
         client = self._config.model_client or (await self._clients.get()).client
-        try:  # some contents must be given; those of the body take their place
+        try:
             answer = await client.aio.models.generate_content(
-                model=self._config.model or "", contents=Content(), config=self._request.with_body(body)
+                model=self._config.model or "", contents=self._contents, config=self._request.with_body(body)
             )
         except APIError as error:
             raise self._refused(error) from error
