@@ -122,11 +122,26 @@ async def test_redirects_are_followed_without_what_is_secret(run: Run) -> None:
         for _ in range(2):
             response = await client.post(here.url(), content=b"x", headers={"authorization": "Bearer sk-1"})
             assert response.content == BODY
-        assert (here.connections, there.connections) == ([0, 0], [0, 0])
+        assert (here.connections, there.connections) == ([0] * 4, [0, 0])
     await until(lambda: not here.open and not there.open)
     assert there.heard[0].line == "POST /v1/moved HTTP/1.1"
     assert there.heard[0].body == b"x"
     assert "authorization" not in there.heard[0].headers
+
+
+async def test_a_redirect_that_would_not_post_is_not_followed(run: Run) -> None:
+    peer = run(Peer(reply(303, location="/elsewhere")))
+    async with http_client(timeout=60) as client:
+        assert (await client.post(peer.url(), content=b"x")).status_code == 303
+    assert len(peer.heard) == 1
+
+
+async def test_a_client_that_was_closed_says_so(run: Run) -> None:
+    peer = run(Peer())
+    async with http_client(timeout=60) as client:
+        await client.post(peer.url(), content=b"x")
+    with pytest.raises(RuntimeError, match="has been closed"):
+        await client.post(peer.url(), content=b"x")
 
 
 async def test_a_redirect_may_lead_nowhere(run: Run) -> None:

@@ -20,6 +20,9 @@ FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-encoding
 UNUSUAL = ("cookies", "data", "extensions", "files", "json", "params")
 """What a request may be built of beside a body and headers."""
 
+MOVED = (307, 308)
+"""Redirects that may be followed: others make a GET of what was to be posted."""
+
 
 class Transport(httpx2.AsyncBaseTransport):
     """Sends requests in one event loop, over a pool for each origin; a response is whole when it is given.
@@ -102,6 +105,7 @@ class Client(httpx2.AsyncClient):
 
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport=transport, follow_redirects=True)
+        self._way = transport
         self._urls: dict[str, httpx2.URL] = {}
 
     def build_request(self, method: str, url: httpx2.URL | str, **how: Any) -> httpx2.Request:
@@ -112,6 +116,16 @@ class Client(httpx2.AsyncClient):
         if isinstance(url, str):  # there are one or two of them for an agent, and to read one takes long
             url = self._urls.get(url) or self._urls.setdefault(url, httpx2.URL(url))
         return httpx2.Request(method, url, headers=how.get("headers"), stream=httpx2.ByteStream(body))
+
+    async def send(self, request: httpx2.Request, **how: Any) -> httpx2.Response:
+        """Send a request, without what httpx2 does for cookies, hooks and authentication, which an SDK uses none of."""
+        if self.is_closed:
+            return await super().send(request, **how)  # it says so
+        response = await self._way.handle_async_request(request)
+        if response.status_code in MOVED:  # httpx2 asks again, and follows: nobody has done yet what was asked for
+            return await super().send(request, **how)
+        response.request = request
+        return response
 
 
 def http_client(*, timeout: float, renews: bool = False) -> httpx2.AsyncClient:
