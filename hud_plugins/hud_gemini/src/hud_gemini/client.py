@@ -2,7 +2,7 @@
 
 A request goes out as the ``extra_body`` of the SDK's ``generate_content``, and its answer comes back as it is: bodies
 are JSON both ways, made and read here. The SDK's own types would be built, copied and converted back for every turn of
-every request: 8 ms of CPU a call in a conversation of twenty turns, where this takes 0.9 (tests/benchmarks).
+every request: 9 ms of CPU a call in a conversation of twenty turns, where this takes 0.8 (tests/benchmarks).
 
 The HTTP client is given to the SDK, whose own ones look for asyncio's event loop. It sends over hud_http's connections,
 which cost the same for one and for a thousand.
