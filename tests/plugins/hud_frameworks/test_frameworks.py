@@ -40,9 +40,10 @@ def test_the_tools_work_in(case: str, frameworks: Path, tmp_path: Path) -> None:
         assert package is not None
         (ours / name).symlink_to(Path(package).parent)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HUD_", "PYTEST", "PYTHON"))}
+    cases = HERE / "cases"
     options = ["-q", "-c", os.devnull, "-p", "no:cacheprovider", "--import-mode=importlib", "-o", "anyio_mode=auto"]
     ran = subprocess.run(
-        [frameworks, "-m", "pytest", *options, f"--rootdir={HERE / 'cases'}", HERE / "cases" / f"{case}.py"],
+        [frameworks, "-m", "pytest", *options, f"--rootdir={cases}", f"--confcutdir={cases}", cases / f"{case}.py"],
         cwd=tmp_path,
         env={**kept, "HOME": str(tmp_path), "PYTHONPATH": str(ours), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

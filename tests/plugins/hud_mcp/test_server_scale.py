@@ -118,6 +118,8 @@ def alive():
 
 def left_behind():
     """What of the sessions is still alive in this process."""
+    for _ in range(1000):  # asyncio forgets timers that were cancelled, and who set them, only when there are many
+        asyncio.get_running_loop().call_later(3600, print).cancel()
     gc.collect()
     kinds = (Episode, Connection, StreamableHTTPServerTransport)
     return [found for found in gc.get_objects() if isinstance(found, kinds)]
