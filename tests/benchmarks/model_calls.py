@@ -128,8 +128,10 @@ async def _ours(url: str, kind: type[OpenAIChatAgent | OpenAIAgent] = OpenAIChat
 async def _given(url: str) -> AsyncIterator[Attempt]:
     import openai
 
+    from hud_http.transport import http_client
+
     toolbox = Toolbox(LocalTools({"echo": ToolFunction(echo, blocking=False)}))
-    async with openai.AsyncOpenAI(base_url=url, api_key="x", http_client=openai.DefaultAioHttpClient()) as client:
+    async with openai.AsyncOpenAI(base_url=url, api_key="x", http_client=http_client(timeout=60)) as client:
         agent = OpenAIChatAgent.create(openai_client=client, model="m")
         yield lambda: agent.run(PROMPT, toolbox, max_steps=CALLS)
 
