@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from free_ports import free_port
@@ -24,6 +25,21 @@ Serve = Callable[..., AbstractContextManager[str]]
 def serve() -> Serve:
     """Give `serving`, for fixtures of any scope."""
     return serving
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[[AbstractContextManager[Any]], Any]]:
+    """Start peers, which stop with the test."""
+    with contextlib.ExitStack() as running:
+        yield running.enter_context
+
+
+@pytest.fixture
+def nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what says from outside how requests travel."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "OPENAI_CUSTOM_HEADERS"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @contextlib.contextmanager

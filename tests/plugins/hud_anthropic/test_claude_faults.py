@@ -225,11 +225,12 @@ async def test_a_message_that_is_not_streamed_is_taken(endpoint: Endpoint, stub:
     assert looked == ["it"]
 
 
-async def test_an_endpoint_that_takes_too_long(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
+@pytest.mark.parametrize("when", ["delay", "pause"])  # before it answers, and in the middle
+async def test_an_endpoint_that_falls_silent(endpoint: Endpoint, stub: ModuleType, toolbox: Tools, when: str) -> None:
     slow = stub.say("late")
-    slow.delay = 30
+    setattr(slow, when, 30)
     async with impatient_of(endpoint(slow), timeout=0.1) as agent:
-        with pytest.raises(ProviderError, match="did not answer in time") as raised:
+        with pytest.raises(ProviderError, match="did not answer in time; setting 'timeout'") as raised:
             await agent.run(PROMPT, toolbox())
     assert raised.value.retry
 
@@ -241,15 +242,6 @@ async def test_an_endpoint_that_writes_slowly_may_take_longer(
     slow.pause = 0.3
     async with impatient_of(endpoint(slow), timeout=1.5) as agent:
         assert (await agent.run(PROMPT, toolbox())).text == "late"
-
-
-async def test_an_endpoint_that_falls_silent(endpoint: Endpoint, stub: ModuleType, toolbox: Tools) -> None:
-    slow = stub.say("late")
-    slow.pause = 30
-    async with impatient_of(endpoint(slow), timeout=0.1) as agent:
-        with pytest.raises(ProviderError, match="did not answer in time; setting 'timeout'") as raised:
-            await agent.run(PROMPT, toolbox())
-    assert raised.value.retry
 
 
 async def test_an_endpoint_that_is_not_there(toolbox: Tools) -> None:

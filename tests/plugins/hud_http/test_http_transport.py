@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ from hud_http.transport import http_client
 
 Run = Callable[[Threaded], Any]
 MANY = 1_000
-
-
-@pytest.fixture
-def run() -> Iterator[Run]:
-    """Start peers, which stop with the test."""
-    with ExitStack() as running:
-        yield running.enter_context
 
 
 def reply(status: int, body: bytes = b"", **headers: str) -> bytes:
@@ -127,6 +119,14 @@ async def test_redirects_are_followed_without_what_is_secret(run: Run) -> None:
     assert there.heard[0].line == "POST /v1/moved HTTP/1.1"
     assert there.heard[0].body == b"x"
     assert "authorization" not in there.heard[0].headers
+
+
+async def test_who_asks_may_stand_in_the_address_or_beside_it(run: Run) -> None:
+    peer = run(Peer())
+    async with http_client(timeout=60) as client:
+        await client.post(peer.url().replace("//", "//me:pw@"), content=b"x")
+        await client.post(peer.url(), content=b"x", auth=("me", "pw"))
+    assert [heard.headers.get("authorization") for heard in peer.heard] == ["Basic bWU6cHc="] * 2
 
 
 async def test_a_redirect_that_would_not_post_is_not_followed(run: Run) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,23 +20,10 @@ from hud_http.pool import Pool
 from hud_http.route import read_url
 from hud_http.transport import http_client
 
+pytestmark = pytest.mark.usefixtures("nothing_from_outside")
 Run = Callable[[Threaded], Any]
 Clients = Callable[..., Any]
 HALF = OK[:-5]
-
-
-@pytest.fixture
-def run() -> Iterator[Run]:
-    """Start peers, which stop with the test."""
-    with ExitStack() as running:
-        yield running.enter_context
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 class OfPool:
@@ -287,7 +273,7 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def trusted(nothing_from_outside: None, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 

@@ -13,6 +13,7 @@ import pytest
 from hud_core.environment.session import Toolbox
 from hud_core.errors import ContextOverflowError, ProviderError
 from hud_core.model.content import Message, Prompt, TextContent
+from hud_http.transport import http_client
 from hud_openai import OpenAIAgent, OpenAIChatAgent
 from hud_openai.client import RefusedError, RejectedError
 
@@ -94,3 +95,17 @@ async def test_nobody_listens(toolbox: Tools, is_given: bool) -> None:
         with pytest.raises(ProviderError, match=r"cannot reach http://127.0.0.1:9/v1") as raised:
             await agent.run(PROMPT, toolbox())
     assert raised.value.retry
+
+
+async def test_a_client_over_connections_like_ours_fails_in_the_same_words(
+    endpoint: Callable[..., Any], stub: ModuleType, toolbox: Tools
+) -> None:
+    for url, said in (
+        ("http://127.0.0.1:9/v1", r"^cannot reach http://127\.0\.0\.1:9: \[Errno 111\]"),
+        (endpoint(stub.Reply(delay=30)).url, r"^http://127\.0\.0\.1:\d+ did not answer in time; setting 'timeout'"),
+    ):
+        async with openai.AsyncOpenAI(base_url=url, api_key=KEY, http_client=http_client(timeout=0.3)) as client:
+            agent = OpenAIChatAgent.create(openai_client=client, model="m", max_retries=0, overload_patience=0)
+            with pytest.raises(ProviderError, match=said) as raised:
+                await agent.run(PROMPT, toolbox())
+        assert raised.value.retry

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -18,22 +17,9 @@ from hud_core.errors import ConfigError, ProviderError
 from hud_core.model.content import Message, Prompt, TextContent
 from hud_openai import OpenAIAgent, OpenAIChatAgent
 
+pytestmark = pytest.mark.usefixtures("nothing_from_outside")
 Run = Callable[[Threaded], Any]
 PROMPT = Prompt(messages=(Message(content=(TextContent(text="x"),)),))
-
-
-@pytest.fixture
-def run() -> Iterator[Run]:
-    """Start peers, which stop with the test."""
-    with ExitStack() as running:
-        yield running.enter_context
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "OPENAI_CUSTOM_HEADERS"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 def agent_of(url: str, **options: Any) -> OpenAIChatAgent:
